@@ -21,7 +21,7 @@ use crate::Name;
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Config {
-    /// The group's id.
+    /// The group's id. Empty: no group, so partitions can only be assigned by hand.
     pub group: Name,
     /// The instance id of a static member (KIP-345): unique in the group, kept over restarts.
     pub instance: Option<Name>,
@@ -116,9 +116,6 @@ impl Config {
         let wrong = |setting, problem: &str, fix| {
             Err(ConfigError { setting, problem: String::from(problem), fix })
         };
-        if self.group.is_empty() {
-            return wrong("group", "is empty", "name the group");
-        }
         if self.instance.as_ref().is_some_and(|i| i.is_empty()) {
             return wrong("instance", "is empty", "name the instance, or leave it out");
         }

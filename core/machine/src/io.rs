@@ -45,6 +45,14 @@ pub enum Input {
     },
     /// The answer to [`Output::ReadMarks`]: the marks that are there.
     Marks(Vec<(LeaseId, Mark)>),
+    /// The data path moved a lease: an offset reset, a truncated log, a topic made anew. From
+    /// here on a lower commit is meant.
+    Moved {
+        /// Which lease.
+        lease: LeaseId,
+        /// Where it delivers from now.
+        to: i64,
+    },
     /// The application calls. Each call gets exactly one [`Output::Resolve`].
     Call {
         /// Under which the outcome will be told.
@@ -96,9 +104,10 @@ pub enum AssignFailure {
 /// What an application asks for.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Call {
-    /// Be a member that consumes these topics; none: leave the group.
+    /// Be a member that consumes these topics; none: leave the group. Withdrawn while
+    /// partitions are assigned by hand.
     Subscribe(Vec<Name>),
-    /// Consume these partitions without membership.
+    /// Consume just these partitions without membership. Withdrawn while topics are subscribed.
     Assign(Vec<TopicPartition>),
     /// Commit.
     Commit {
@@ -146,8 +155,8 @@ pub struct CommitEntry {
 /// What an offset belongs to.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum CommitTarget {
-    /// A lease: what a batch commits.
-    Lease(LeaseId),
+    /// A lease: what a batch commits. The partition is told for the outcome.
+    Lease(LeaseId, TopicPartition),
     /// Whatever lease this member holds of a partition: the raw form.
     Partition(TopicPartition),
 }
@@ -346,6 +355,10 @@ pub enum Notice {
     },
     /// The application did not poll for the max poll interval: the member left.
     PollIntervalExceeded,
+    /// As leader this member has no plan; it joins again.
+    AssignFailed(AssignFailure),
+    /// The assignment names a partition twice or one that cannot be; that part is left out.
+    OddAssignment,
 }
 
 /// Why something is tried again.

@@ -13,8 +13,10 @@ pub mod assign;
 mod config;
 mod error;
 mod io;
+mod judge;
 mod outcome;
 mod request;
+mod status;
 mod types;
 
 pub use config::{Assignor, Config, ConfigError, SessionExpiry};
@@ -23,6 +25,7 @@ pub use io::{
     AssignFailure, Call, Cause, CommitEntry, CommitTarget, CommittedError, Event, Input, Lane,
     LeaseChange, Notice, Outcome, Output, Plan, SeekTo, Start, Target, Unanswered, Versions,
 };
+pub use judge::{Verdict, judge};
 pub use outcome::{
     CloseOptions, CloseReport, Fatal, LeaseEnd, Leave, LeaveOutcome, LossReason, PartitionOutcome,
 };
@@ -31,4 +34,5 @@ pub use request::{
     JoinedMember, LeaveGroup, Leaver, Left, Node, OffsetCommit, OffsetCommitted, OffsetFetch,
     OffsetToCommit, OffsetsFetched, Protocol, Request, Response, SyncGroup, Synced,
 };
+pub use status::{LeaseStatus, Phase, Status, Waiting};
 pub use types::{LeaseId, Mark, Name, RequestId, TicketId, Time, TopicPartition};
