@@ -9,12 +9,14 @@
 
 mod error;
 mod frame;
+mod group;
 mod guard;
 mod message;
 mod versions;
 
 pub use error::{ApiKey, Side, WireError};
 pub use frame::{FrameLimit, RequestHead, correlation_of};
+pub use group::{Reply, Sent, decode_group_request, encode_group_request};
 pub use message::{decode_request, decode_response, encode_request, encode_response};
 pub use versions::{
     API_VERSIONS_FIRST, ApiRange, Negotiated, Offer, SPOKEN, decode_api_versions,

@@ -100,7 +100,7 @@ pub fn decode_response<R: Request>(
 }
 
 /// Which message is spoken of, for the errors.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct At {
     pub(crate) api: ApiKey,
     pub(crate) version: i16,
