@@ -24,8 +24,8 @@ pub enum Input {
     /// The versions that the broker at the other end of a lane offers, told before the first
     /// answer that came over a new connection.
     Versions(Versions),
-    /// The partition counts of the group's topics, as far as the cluster's metadata is known. A
-    /// leader rejoins when they differ from those that its plan was made for.
+    /// The partition counts of the group's topics, told at each refresh of the cluster's metadata,
+    /// changed or not. A leader rejoins when they differ from those that its plan was made for.
     Topics(BTreeMap<Name, u32>),
     /// The answer to [`Output::Assign`].
     Assigned {
