@@ -193,7 +193,8 @@ impl Coordinator {
         }
     }
 
-    fn available(&self) -> Result<(), ErrorCode> {
+    /// Whether this broker is the coordinator, or what it answers instead.
+    pub(crate) fn available(&self) -> Result<(), ErrorCode> {
         match self.service {
             Service::Active => Ok(()),
             Service::Loading => Err(ErrorCode::CoordinatorLoadInProgress),

@@ -13,8 +13,10 @@
 extern crate alloc;
 
 mod coordinator;
+mod network;
 
 pub use coordinator::{
     Caller, Client, Committed, Coordinator, CoordinatorConfig, GroupDescription, GroupListing,
     GroupState, MemberDescription,
 };
+pub use network::{Answer, Fault, Faults, Line, Network, Step};
