@@ -1,4 +1,94 @@
 //! The facade: the only file that knows which checker, if any, this build is for.
 //!
 //! `handover-core` has none of the features named here. Its mirrors `handover-core-loom` and
-//! `handover-core-shuttle`, whose sources are these very files, have one each.
+//! `handover-core-shuttle`, whose sources are these very files, have one each. Everything that
+//! threads share is built from the names below, and `tests/facade.rs` fails if another file
+//! names a primitive of `std`, loom or shuttle itself (SPEC M1).
+//!
+//! loom treats a `SeqCst` load, store or read-modify-write as `AcqRel`, so none is used.
+
+use std::sync::PoisonError;
+
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
+mod backend {
+    pub(crate) use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64};
+    pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
+    pub(crate) use std::thread::{Thread, current, park};
+    pub(crate) use std::thread_local;
+}
+
+#[cfg(feature = "loom")]
+mod backend {
+    // Each clone and drop of loom's `Arc` is a branch point, so only the models of leaks use it.
+    #[cfg(feature = "lifetimes")]
+    pub(crate) use loom::sync::Arc;
+    pub(crate) use loom::sync::atomic::{AtomicI32, AtomicI64, AtomicU64};
+    pub(crate) use loom::sync::{Mutex, MutexGuard};
+    pub(crate) use loom::thread::{Thread, current, park};
+    pub(crate) use loom::thread_local;
+    #[cfg(not(feature = "lifetimes"))]
+    pub(crate) use std::sync::Arc;
+}
+
+#[cfg(feature = "shuttle")]
+mod backend {
+    pub(crate) use shuttle::sync::atomic::{AtomicI32, AtomicI64, AtomicU64};
+    pub(crate) use shuttle::sync::{Mutex, MutexGuard};
+    pub(crate) use shuttle::thread::{Thread, current, park};
+    pub(crate) use shuttle::thread_local;
+    pub(crate) use std::sync::Arc;
+}
+
+pub(crate) use backend::{Arc, AtomicI32, AtomicI64, AtomicU64, MutexGuard};
+pub(crate) use std::sync::atomic::Ordering;
+pub(crate) use std::thread::panicking;
+
+/// A mutex that ignores poison.
+///
+/// No foreign code runs under a lock of this crate and every critical section leaves its data
+/// whole at each step, so a panic elsewhere must not turn into a second panic, or a hang, here
+/// (SPEC M2).
+pub(crate) struct Mutex<T>(backend::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Mutex<T> {
+        Mutex(backend::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Puts the calling thread to sleep until it is woken by the waker it hands to `step`, over and
+/// over, until `step` has a result.
+pub(crate) fn block_on<R>(
+    mut step: impl FnMut(&mut std::task::Context<'_>) -> std::task::Poll<R>,
+) -> R {
+    let waker = std::task::Waker::from(std::sync::Arc::new(Unpark(backend::current())));
+    let mut cx = std::task::Context::from_waker(&waker);
+    loop {
+        match step(&mut cx) {
+            std::task::Poll::Ready(result) => return result,
+            // An unpark that came first makes this return at once, and so may anything else.
+            std::task::Poll::Pending => backend::park(),
+        }
+    }
+}
+
+struct Unpark(backend::Thread);
+
+impl std::task::Wake for Unpark {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// A number that no other thread has, and never zero.
+pub(crate) fn thread_token() -> u64 {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+    backend::thread_local! {
+        static TOKEN: u64 = NEXT.fetch_add(1, Ordering::Relaxed);
+    }
+    TOKEN.with(|token| *token)
+}
