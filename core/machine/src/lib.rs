@@ -10,6 +10,8 @@
 extern crate alloc;
 
 pub mod assign;
+mod clock;
+mod commits;
 mod config;
 mod error;
 mod io;
