@@ -135,8 +135,8 @@ impl Machine {
     }
 
     /// Withdraws a call. What was sent finishes in its order; nobody is told (SPEC P2).
-    pub(crate) fn cancel(&mut self, now: Time, ticket: TicketId) {
-        self.ledger.cancel(now, ticket);
+    pub(crate) fn cancel(&mut self, ticket: TicketId) {
+        self.ledger.cancel(ticket);
         if self.drop_lookup(ticket) || self.drop_closer(ticket) {
             self.resolve(ticket, Outcome::Withdrawn);
         }

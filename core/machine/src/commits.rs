@@ -18,6 +18,9 @@ mod flight;
 mod tickets;
 mod verdict;
 
+#[cfg(test)]
+mod tests;
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -33,7 +36,7 @@ use flight::{Flight, Judged, MOST_BYTES};
 use tickets::Tickets;
 use verdict::Verdict;
 
-pub(crate) use verdict::CommitEffect;
+pub(crate) use verdict::{CommitEffect, Verdict as CommitVerdict, judge_commit};
 
 /// One entry of a commit call, after the machine looked its lease up.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

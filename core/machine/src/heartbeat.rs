@@ -142,6 +142,9 @@ impl Machine {
         match verdict {
             Verdict::Fine => {
                 self.heard(sent);
+                // Only now is the round a success: a generation that is refused with its first
+                // heartbeat, again and again, must not be joined without a pause.
+                self.joining.succeeded();
                 self.beat.heard.rejoin_by = sent.heard.rejoin_by;
             }
             // A rebalance is on: we are still a member, so the session goes on.

@@ -21,7 +21,6 @@ impl Machine {
             self.set_phase(Phase::Preparing);
             return;
         };
-        self.joining.succeeded();
         self.set_phase(Phase::Stable);
         let heard = self.heard_at(now);
         self.beat.quicken(now, heard, self.config.heartbeat_interval);

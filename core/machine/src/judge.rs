@@ -5,6 +5,7 @@
 //! point; where we differ, the SPEC's table says why.
 
 use crate::{Api, ErrorCode};
+use ErrorCode as E;
 
 /// What to do about an answer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -40,7 +41,9 @@ pub enum Verdict {
 /// assert_eq!(judge(Api::SyncGroup, ErrorCode::CoordinatorLoadInProgress), Verdict::Retry);
 /// ```
 pub fn judge(api: Api, error: ErrorCode) -> Verdict {
-    use ErrorCode as E;
+    if api == Api::OffsetCommit {
+        return judge_commit(error);
+    }
     match error {
         E::None => Verdict::Fine,
         // A coordinator that is starting answers soon.
@@ -60,7 +63,7 @@ pub fn judge(api: Api, error: ErrorCode) -> Verdict {
         E::UnstableOffsetCommit => Verdict::Retry,
         // Topics come and go while metadata spreads, so an unknown one is not refused for good.
         E::UnknownTopicOrPartition | E::UnknownTopicId => match api {
-            Api::OffsetCommit | Api::OffsetFetch => Verdict::Retry,
+            Api::OffsetFetch => Verdict::Retry,
             _ => Verdict::Fatal,
         },
         E::TopicAuthorizationFailed
@@ -68,7 +71,7 @@ pub fn judge(api: Api, error: ErrorCode) -> Verdict {
         | E::OffsetMetadataTooLarge
         | E::InvalidCommitOffsetSize
         | E::MessageTooLarge => match api {
-            Api::OffsetCommit | Api::OffsetFetch => Verdict::RejectPartition,
+            Api::OffsetFetch => Verdict::RejectPartition,
             _ => Verdict::Fatal,
         },
         // Errors of the consumer protocol and of administration, which a classic member meets
@@ -98,11 +101,26 @@ pub fn judge(api: Api, error: ErrorCode) -> Verdict {
 }
 
 fn rebalance_in_progress(api: Api) -> Verdict {
-    match api {
-        Api::JoinGroup | Api::SyncGroup | Api::Heartbeat => Verdict::Rejoin,
-        // The leader's plan is on its way (`ClassicGroup.validateOffsetCommit`).
-        Api::OffsetCommit | Api::OffsetFetch => Verdict::Retry,
-        Api::LeaveGroup | Api::FindCoordinator => Verdict::Retry,
+    only(matches!(api, Api::JoinGroup | Api::SyncGroup | Api::Heartbeat), Verdict::Rejoin)
+}
+
+/// A commit is judged by the ledger, which tells apart what may have been applied; this is what
+/// its judgement means for the member.
+fn judge_commit(error: ErrorCode) -> Verdict {
+    use crate::commits::{CommitEffect, CommitVerdict, judge_commit};
+    match judge_commit(error) {
+        (_, CommitEffect::Rejoin) => Verdict::Rejoin,
+        (_, CommitEffect::Rediscover) => Verdict::Rediscover,
+        (_, CommitEffect::IdentityLost(E::UnknownMemberId | E::GroupIdNotFound)) => {
+            Verdict::LoseMember
+        }
+        (_, CommitEffect::IdentityLost(_)) => Verdict::LoseGeneration,
+        (_, CommitEffect::Fatal(_)) => Verdict::Fatal,
+        (CommitVerdict::Committed, CommitEffect::Nothing) => Verdict::Fine,
+        (CommitVerdict::RefusedBid(_) | CommitVerdict::Refused(_), CommitEffect::Nothing) => {
+            Verdict::RejectPartition
+        }
+        (_, CommitEffect::Nothing) => Verdict::Retry,
     }
 }
 
@@ -136,7 +154,10 @@ mod tests {
         for &error in ErrorCode::NAMED {
             let verdict = judge(Api::LeaveGroup, error);
             assert!(
-                matches!(verdict, Verdict::Fine | Verdict::Retry | Verdict::Rediscover | Verdict::Fatal),
+                matches!(
+                    verdict,
+                    Verdict::Fine | Verdict::Retry | Verdict::Rediscover | Verdict::Fatal
+                ),
                 "{error}: {verdict:?}"
             );
         }

@@ -10,12 +10,23 @@
 extern crate alloc;
 
 pub mod assign;
+mod calls;
+mod canonical;
 mod clock;
+mod closing;
 mod commits;
 mod config;
+mod discovery;
 mod error;
+mod heartbeat;
+mod install;
 mod io;
 mod judge;
+mod lanes;
+mod leases;
+mod machine;
+mod membership;
+mod offsets;
 mod outcome;
 mod request;
 mod status;
@@ -23,11 +34,13 @@ mod types;
 
 pub use config::{Assignor, Config, ConfigError, SessionExpiry};
 pub use error::ErrorCode;
+pub use heartbeat::EARLY_BEATS;
 pub use io::{
     AssignFailure, Call, Cause, CommitEntry, CommitTarget, CommittedError, Event, Input, Lane,
     LeaseChange, Notice, Outcome, Output, Plan, SeekTo, Start, Target, Unanswered, Versions,
 };
 pub use judge::{Verdict, judge};
+pub use machine::Machine;
 pub use outcome::{
     CloseOptions, CloseReport, Fatal, LeaseEnd, Leave, LeaveOutcome, LossReason, PartitionOutcome,
 };

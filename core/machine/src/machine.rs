@@ -134,7 +134,7 @@ impl Machine {
             Input::Marks(marks) => self.marks_read(marks),
             Input::Moved { lease, to } => self.moved(lease, to),
             Input::Call { ticket, call } => self.call(now, ticket, call),
-            Input::Cancel(ticket) => self.cancel(now, ticket),
+            Input::Cancel(ticket) => self.cancel(ticket),
         }
         self.advance(tick);
     }
@@ -204,7 +204,7 @@ impl Machine {
         self.expire_session(tick.now);
         self.expire_poll_interval(tick.now);
         self.expire_auto_commit(tick.now);
-        self.ledger.expire(tick.now);
+        self.ledger.expire(tick);
         self.expire_lookups(tick.now);
         for backoff in [&mut self.joining, &mut self.discovery, self.offsets.backoff_mut()] {
             backoff.settle(tick);
@@ -233,7 +233,7 @@ impl Machine {
             return Vec::new();
         }
         let mut windows = Vec::with_capacity(12);
-        windows.push(Window::at(self.ledger.wake()));
+        windows.extend(self.ledger.windows());
         windows.extend(self.lease_windows());
         windows.extend(self.membership_windows());
         windows.extend(self.heartbeat_windows());

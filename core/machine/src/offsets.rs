@@ -44,6 +44,9 @@ struct Lookup {
     by: Time,
 }
 
+/// What a lookup comes to.
+type Read = Result<Vec<(TopicPartition, Option<Mark>)>, CommittedError>;
+
 impl Offsets {
     pub(crate) fn backoff_mut(&mut self) -> &mut Backoff {
         &mut self.backoff
@@ -84,7 +87,7 @@ impl Machine {
         if !able || matches!(self.phase, Phase::Assigning | Phase::Syncing) {
             return false;
         }
-        let Some(offsets) = self.ledger.next(tick.now) else { return false };
+        let Some(offsets) = self.ledger.next(tick) else { return false };
         let group = self.config.group.clone();
         let request = OffsetCommit { group, identity: self.identity(), offsets };
         self.send(tick.now, Lane::Commit, Request::OffsetCommit(request), What::Commit);
@@ -196,7 +199,7 @@ impl Machine {
         let start = match found {
             Some(offset) if offset.error.is_none() && offset.offset >= 0 => {
                 let mark = Mark { offset: offset.offset, leader_epoch: offset.leader_epoch };
-                self.ledger.acknowledged(lease, mark);
+                self.ledger.acknowledged(lease, mark, offset.metadata.clone());
                 Start::Committed(mark)
             }
             Some(offset) if offset.error.is_none() => Start::Reset,
@@ -255,12 +258,7 @@ impl Machine {
         Err(CommittedError::Group(error))
     }
 
-    pub(crate) fn look_up(
-        &mut self,
-        ticket: TicketId,
-        partitions: Vec<TopicPartition>,
-        by: Time,
-    ) {
+    pub(crate) fn look_up(&mut self, ticket: TicketId, partitions: Vec<TopicPartition>, by: Time) {
         self.offsets.lookups.push_back(Lookup { ticket, partitions, by });
         self.changed();
     }
@@ -294,12 +292,7 @@ impl Machine {
     }
 
     /// The result of a lookup, or none if it is worth asking again.
-    #[allow(clippy::type_complexity)]
-    fn read_lookup(
-        &self,
-        ticket: TicketId,
-        offsets: &[FetchedOffset],
-    ) -> Option<Result<Vec<(TopicPartition, Option<Mark>)>, CommittedError>> {
+    fn read_lookup(&self, ticket: TicketId, offsets: &[FetchedOffset]) -> Option<Read> {
         let lookup = self.offsets.lookups.iter().find(|lookup| lookup.ticket == ticket)?;
         let mut read = Vec::with_capacity(lookup.partitions.len());
         for partition in &lookup.partitions {
