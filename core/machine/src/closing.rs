@@ -10,9 +10,9 @@ use crate::lanes::{Sent, What};
 use crate::machine::Machine;
 use crate::membership::Want;
 use crate::{
-    Api, Cause, CloseOptions, CloseReport, ErrorCode, Lane, Leave, LeaveGroup, LeaveOutcome,
-    LeaseId, Leaver, Left, Name, Outcome, Phase, Request, TicketId, Time,
-    TopicPartition, Verdict, judge,
+    Api, Cause, CloseOptions, CloseReport, ErrorCode, Lane, LeaseId, Leave, LeaveGroup,
+    LeaveOutcome, Leaver, Left, Name, Outcome, Phase, Request, TicketId, Time, TopicPartition,
+    Verdict, judge,
 };
 
 /// A close under way.

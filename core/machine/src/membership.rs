@@ -346,8 +346,7 @@ impl Machine {
     /// is kept, so that nothing of ours holds the group up (SPEC P15).
     pub(crate) fn lose_identity(&mut self, now: Time, verdict: Verdict) {
         let member = verdict == Verdict::LoseMember;
-        let reason =
-            if member { LossReason::UnknownMember } else { LossReason::IllegalGeneration };
+        let reason = if member { LossReason::UnknownMember } else { LossReason::IllegalGeneration };
         self.lose_all(reason);
         // While a JoinGroup is out, its answer says who we are.
         if self.phase == Phase::Joining {
