@@ -10,6 +10,10 @@
 //! any other number. There the guard hands the decoder the most negative integer instead: as a
 //! length it makes the decoder fail, as a number it does no harm. If the decoder succeeds, no
 //! length was too great, and a second pass with the true numbers is safe.
+//!
+//! What is left: an element may have fewer bytes on the wire than in memory, so one array may
+//! reserve up to the size of its element, some 50 to 250 bytes, for each byte that was really
+//! sent. The frame limit bounds that; a broker that is open to strangers sets it low.
 
 use std::ops::Range;
 

@@ -12,6 +12,7 @@ mod frame;
 mod group;
 mod guard;
 mod message;
+pub mod records;
 mod versions;
 
 pub use error::{ApiKey, Side, WireError};
