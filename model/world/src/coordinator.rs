@@ -82,6 +82,11 @@ impl Coordinator {
         }
     }
 
+    /// Takes other settings. They hold from here on; what is parked or timed stays as it is.
+    pub fn configure(&mut self, config: CoordinatorConfig) {
+        self.config = config;
+    }
+
     /// Takes a request. Its answer comes by [`poll_answer`](Coordinator::poll_answer) under the
     /// name `caller`. FindCoordinator, which is not a coordinator's to answer, gets
     /// COORDINATOR_NOT_AVAILABLE.
