@@ -24,16 +24,18 @@ use handover_machine::{LeaseId, Start};
 
 use super::delivery::Delivery;
 use super::feed::Feed;
-use super::lanes::{CONSUMER, Lanes, Purged, Queued};
-use super::lease::{Hold, Lease};
+use super::lanes::{CONSUMER, Lanes, Purged};
+use super::lease::Lease;
 use super::liveness::Liveness;
+use super::mailbox::Mailbox;
 use super::slot::{Slot, Wake};
 use crate::sync::Arc;
 
 /// What both sides and the driver share.
 pub struct Queue<B> {
     pub(crate) slot: Slot<Lanes<B>, 2>,
-    liveness: Arc<Liveness>,
+    pub(crate) liveness: Liveness,
+    pub(crate) mailbox: Arc<Mailbox>,
 }
 
 /// The driver's end. What a step throws out is dropped outside the lock.
@@ -73,9 +75,10 @@ impl<B> Queue<B> {
 /// end.
 pub fn delivery<B>(
     budget: usize,
-    liveness: Arc<Liveness>,
+    mailbox: Arc<Mailbox>,
 ) -> (Arc<Queue<B>>, Feed<B>, Deliveries<B>) {
-    let queue = Arc::new(Queue { slot: Slot::new(Lanes::new(budget)), liveness });
+    let liveness = Liveness::new(Arc::clone(&mailbox));
+    let queue = Arc::new(Queue { slot: Slot::new(Lanes::new(budget)), liveness, mailbox });
     (Arc::clone(&queue), Feed(Arc::clone(&queue)), Deliveries { queue })
 }
 
@@ -110,12 +113,14 @@ impl<B> Deliveries<B> {
             (if over { Some(None) } else { taken.map(Some) }, wake)
         });
         self.queue.liveness.polled(next.is_pending());
-        next.map(|next| next.map(|(queued, hold)| self.delivery(queued, hold)))
+        next.map(|next| {
+            next.map(|(queued, hold)| Delivery::new(queued, hold, Arc::clone(&self.queue)))
+        })
     }
 
     /// The next records; `None` once the driver has ended. Cancel safe.
-    pub fn next(&mut self) -> Next<'_, B> {
-        Next { deliveries: self, pending: false }
+    pub async fn next(&mut self) -> Option<Delivery<B>> {
+        Next { deliveries: self, pending: false }.await
     }
 
     /// Says that a poll that was pending is no longer. From here the max poll interval runs.
@@ -132,15 +137,10 @@ impl<B> Deliveries<B> {
     pub fn resume(&self, lease: LeaseId) -> bool {
         self.queue.slot.change(|lanes| lanes.pause(lease, false))
     }
-
-    fn delivery(&self, queued: Queued<B>, hold: Hold) -> Delivery<B> {
-        Delivery::new(queued, hold, Arc::clone(&self.queue))
-    }
 }
 
 /// The future of [`Deliveries::next`]. Dropping it while it is pending loses nothing.
-#[must_use = "futures do nothing unless they are awaited"]
-pub struct Next<'a, B> {
+struct Next<'a, B> {
     deliveries: &'a mut Deliveries<B>,
     pending: bool,
 }
@@ -172,11 +172,5 @@ impl<B> fmt::Debug for Queue<B> {
 impl<B> fmt::Debug for Deliveries<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Deliveries")
-    }
-}
-
-impl<B> fmt::Debug for Next<'_, B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Next")
     }
 }

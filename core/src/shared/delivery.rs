@@ -174,7 +174,6 @@ mod tests {
     use crate::shared::deliveries::{Deliveries, delivery};
     use crate::shared::feed::Feed;
     use crate::shared::lanes::{Batch, Change, Position, Refused};
-    use crate::shared::liveness::Liveness;
     use crate::shared::mailbox::Mailbox;
 
     const BUDGET: usize = 100;
@@ -190,8 +189,7 @@ mod tests {
         /// Leases 0 and 1, open from offset 0 on.
         fn new() -> Bench {
             let mailbox = Mailbox::new();
-            let liveness = Arc::new(Liveness::new(Arc::clone(&mailbox)));
-            let (queue, feed, deliveries) = delivery(BUDGET, liveness);
+            let (queue, feed, deliveries) = delivery(BUDGET, Arc::clone(&mailbox));
             let partition = |id| TopicPartition::new("orders", id as i32);
             let lease = |id| Lease::new(LeaseId(id), partition(id), Arc::clone(&mailbox));
             let leases: Vec<Lease> = (0..2).map(lease).collect();
@@ -325,8 +323,13 @@ mod tests {
         bench.push(0, 5..10).unwrap();
         assert_eq!(bench.push(0, 11..12), Err(Refused::Gap { expected: 10 }));
         assert_eq!(bench.push(0, 10..10), Err(Refused::Gap { expected: 10 }));
-        assert_eq!(bench.feed.jump(LeaseId(0), Position(1), 8), Err(Refused::Gap { expected: 10 }));
-        bench.feed.jump(LeaseId(0), Position(1), 50).unwrap();
+    }
+
+    #[test]
+    fn a_gap_in_the_log_is_passed_over() {
+        let mut bench = Bench::new();
+        bench.push(0, 5..10).unwrap();
+        assert_eq!(bench.feed.moved(LeaseId(0), Position(1), 50), Ok(Position(1)));
         bench.push(0, 50..60).unwrap();
         let [a, b] = [(); 2].map(|()| bench.next().unwrap());
         assert!(b.finish());
@@ -336,12 +339,28 @@ mod tests {
     }
 
     #[test]
+    fn a_log_that_was_truncated_voids_what_was_fetched() {
+        let mut bench = Bench::new();
+        bench.push(0, 0..10).unwrap();
+        bench.push(0, 10..20).unwrap();
+        let mut out = bench.next().unwrap();
+        assert!(out.done_through(8, 5));
+        assert_eq!(bench.feed.moved(LeaseId(0), Position(1), 4), Ok(Position(2)));
+        assert_eq!((out.finish(), bench.mark(0)), (false, None));
+        assert!(bench.next().is_none());
+        assert_eq!(bench.feed.moved(LeaseId(0), Position(1), 4), Err(Refused::Moved));
+        bench.push_at(0, 4..6, Position(2)).unwrap();
+        assert!(bench.next().unwrap().finish());
+        assert_eq!(bench.mark(0), Some(6));
+    }
+
+    #[test]
     fn nothing_is_delivered_after_a_revocation_began() {
         let mut bench = Bench::new();
         bench.push(0, 0..10).unwrap();
         bench.push(0, 10..20).unwrap();
         let out = bench.next().unwrap();
-        assert!(!bench.leases[0].revoke(Time::from_millis(7)));
+        bench.leases[0].revoke(Time::from_millis(7));
         assert_eq!(out.handover_wanted(), Some(Time::from_millis(7)));
         assert!(bench.next().is_none(), "before the driver purged it");
         bench.queue.close(LeaseId(0));

@@ -10,10 +10,9 @@
 //! a guard wakes whoever polls.
 //!
 //! **Revoking holds.** The hand-over of a lease waits for the application to finish the event
-//! that announces it: the event carries a hold of each lease, which the driver took in the same
-//! step in which it began the revocation. A hold is released by `Drop`, so an event that is
-//! finished, abandoned, discarded or never taken at all releases it; and the drain deadline
-//! bounds it like any other.
+//! that announces it: the event carries a hold of each lease, which the driver took before it
+//! began the revocation. A hold is released by `Drop`, so an event that is finished, abandoned,
+//! discarded or never taken at all releases it; and the drain deadline bounds it like any other.
 //!
 //! **What was never announced ends silently.** A lease whose `Assigned` was still queued when
 //! its hand-over or loss came is taken out of that event again, and nothing more is told of it.
@@ -168,9 +167,9 @@ impl EventQueue {
         self.0.peek(|inner| inner.listening)
     }
 
-    /// Queues an event. `granted` knows the leases that an `Assigned` names; `holds` are those
-    /// that a `Revoking` keeps until it is finished.
-    pub fn push(&self, event: Event, granted: &BTreeMap<LeaseId, Lease>, holds: Vec<Hold>) {
+    /// Queues an event, with the leases that an `Assigned` names, and the holds that a `Revoking`
+    /// keeps until it is finished.
+    pub fn push(&self, event: Event, granted: Vec<Lease>, holds: Vec<Hold>) {
         let silent = self.0.change(|inner| {
             if !inner.listening {
                 return (holds, Wake::NOBODY);
@@ -198,19 +197,16 @@ impl Inner {
     fn admit(
         &mut self,
         mut event: Event,
-        granted: &BTreeMap<LeaseId, Lease>,
+        granted: Vec<Lease>,
         holds: Vec<Hold>,
     ) -> (Option<Obligation>, Vec<Hold>) {
         let mut leases = Vec::new();
         let (named, ends) = match &mut event {
-            Event::Assigned { leases: new, .. } => {
-                for (id, _) in new {
-                    if let Some(lease) = granted.get(id) {
-                        self.told.insert(*id, Told { lease: lease.clone(), taken: false });
-                        leases.push(lease.clone());
-                    }
+            Event::Assigned { .. } => {
+                for lease in &granted {
+                    self.told.insert(lease.id(), Told { lease: lease.clone(), taken: false });
                 }
-                return (Some(Obligation { event, leases, holds: Vec::new() }), holds);
+                return (Some(Obligation { event, leases: granted, holds: Vec::new() }), holds);
             }
             Event::Revoking { leases, .. } => (leases, false),
             Event::Revoked { leases } | Event::Lost { leases, .. } => (leases, true),
@@ -314,17 +310,18 @@ mod tests {
         fn assigned(&self, ids: &[u64]) {
             let partition = TopicPartition::new("orders", 0);
             let leases = ids.iter().map(|id| (LeaseId(*id), partition.clone())).collect();
-            self.push(Event::Assigned { generation: 1, leases }, Vec::new());
+            let granted = ids.iter().map(|id| self.granted[&LeaseId(*id)].clone()).collect();
+            self.queue.push(Event::Assigned { generation: 1, leases }, granted, Vec::new());
         }
 
         fn revoking(&self, ids: &[u64]) {
             let by = Time::from_millis(9);
-            let holds = ids.iter().map(|id| self.granted[&LeaseId(*id)].revoke_holding(by));
-            self.push(Event::Revoking { leases: leases(ids), by }, holds.collect());
+            let holds = ids.iter().map(|id| self.granted[&LeaseId(*id)].hold().unwrap()).collect();
+            self.queue.push(Event::Revoking { leases: leases(ids), by }, Vec::new(), holds);
         }
 
-        fn push(&self, event: Event, holds: Vec<Hold>) {
-            self.queue.push(event, &self.granted, holds);
+        fn push(&self, event: Event) {
+            self.queue.push(event, Vec::new(), Vec::new());
         }
 
         fn next(&mut self) -> Option<EventGuard> {
@@ -346,7 +343,7 @@ mod tests {
         let first = desk.next().unwrap();
         desk.assigned(&[1]);
         desk.revoking(&[0]);
-        desk.push(Event::Revoked { leases: leases(&[0]) }, Vec::new());
+        desk.push(Event::Revoked { leases: leases(&[0]) });
 
         let other = desk.next().expect("another lease's event goes past");
         assert!(matches!(other.event(), Event::Assigned { .. }));
@@ -381,9 +378,9 @@ mod tests {
         desk.assigned(&[0, 1]);
         desk.revoking(&[0]);
         assert_eq!(desk.granted[&LeaseId(0)].holds(), 0, "nobody is told, so nobody is waited for");
-        desk.push(Event::Revoked { leases: leases(&[0]) }, Vec::new());
+        desk.push(Event::Revoked { leases: leases(&[0]) });
         let reason = LossReason::UnknownMember;
-        desk.push(Event::Lost { leases: leases(&[1]), reason }, Vec::new());
+        desk.push(Event::Lost { leases: leases(&[1]), reason });
         let assigned = desk.next().unwrap();
         assert_eq!(assigned.event(), &Event::Assigned { generation: 1, leases: Vec::new() });
         assert!(desk.next().is_none());
@@ -404,8 +401,9 @@ mod tests {
     fn nobody_listens_and_nothing_is_held() {
         let Desk { queue, events, granted } = Desk::new();
         drop(events);
-        let hold = granted[&LeaseId(0)].revoke_holding(Time::ZERO);
-        queue.push(Event::Revoking { leases: leases(&[0]), by: Time::ZERO }, &granted, vec![hold]);
+        let hold = granted[&LeaseId(0)].hold().unwrap();
+        let event = Event::Revoking { leases: leases(&[0]), by: Time::ZERO };
+        queue.push(event, Vec::new(), vec![hold]);
         assert_eq!(granted[&LeaseId(0)].holds(), 0);
     }
 

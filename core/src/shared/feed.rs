@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use handover_machine::LeaseId;
 
 use super::deliveries::Queue;
-use super::lanes::{Batch, Change, FETCHER, Position, Refused};
+use super::lanes::{Batch, Change, FETCHER, Lanes, Position, Refused};
 use super::slot::Wake;
 use crate::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::sync::Arc;
 /// [`wants`](Feed::wants) which leases are due, and [`push`](Feed::push)es what it fetched.
 ///
 /// ```
-/// # use handover_core::{machine::Config, Batch, Refused};
+/// # use handover_core::machine::Config;
 /// # use std::task::{Context, Waker};
 /// let mut member = handover_core::member::<Vec<u8>>(Config::new("orders"), Default::default())?;
 /// let mut cx = Context::from_waker(Waker::noop());
@@ -70,13 +70,27 @@ impl<B> Feed<B> {
         self.0.slot.change(|lanes| lanes.push(batch))
     }
 
-    /// Says that the log has no records from the last batch's end to `to`, as when retention
-    /// deleted them: the next batch begins at `to`, and the mark passes over the gap.
+    /// Says where the log goes on, when it is not where the last batch ended: the offset that a
+    /// reset or a seek to the beginning or the end came to, records that retention deleted, a log
+    /// that was truncated (KIP-320), a topic made anew.
+    ///
+    /// Returns the position to push under. On the way forward it stays the same, and marks pass
+    /// over the gap. On the way back it is another one: what is queued is thrown out, and what is
+    /// out no longer counts. Commits may go down to `to` from here on.
     ///
     /// # Errors
-    /// As [`push`](Feed::push). A way back is a [`Refused::Gap`]: that is a seek.
-    pub fn jump(&mut self, lease: LeaseId, position: Position, to: i64) -> Result<(), Refused> {
-        self.0.slot.change(|lanes| (lanes.jump(lease, position, to), Wake::NOBODY))
+    /// The lease is closed, or there was a seek.
+    pub fn moved(
+        &mut self,
+        lease: LeaseId,
+        position: Position,
+        to: i64,
+    ) -> Result<Position, Refused> {
+        let moved = |lanes: &mut Lanes<B>| (lanes.moved(lease, position, to), Wake::NOBODY);
+        let (position, purged) = self.0.slot.change(moved);
+        drop(purged);
+        // Before anything is pushed from there: no mark of the new position can come first.
+        position.inspect(|_| self.0.mailbox.moved(lease, to))
     }
 }
 

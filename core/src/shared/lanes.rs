@@ -135,6 +135,16 @@ struct Lane<B> {
     progress: Progress,
 }
 
+impl<B> Lane<B> {
+    /// Another position: what was done before does not count in it.
+    fn restart(&mut self) {
+        self.position.0 += 1;
+        self.next = None;
+        self.progress = Progress::new();
+        self.lease.clear_mark();
+    }
+}
+
 /// A batch in a lane or in hand.
 pub(crate) struct Queued<B> {
     pub(crate) batch: Batch<B>,
@@ -180,10 +190,7 @@ impl<B> Lanes<B> {
     pub(crate) fn start(&mut self, id: LeaseId, start: Start) -> (Purged<B>, Wake) {
         let purged = self.purge(id);
         let Some(lane) = self.lanes.get_mut(&id) else { return (purged, Wake::NOBODY) };
-        lane.position.0 += 1;
-        lane.next = None;
-        lane.progress = Progress::new();
-        lane.lease.clear_mark();
+        lane.restart();
         let unread = matches!(self.changes.get(&id), Some(Change::Open { .. }));
         let (lease, position) = (id, lane.position);
         let change = if unread || !mem::replace(&mut lane.open, true) {
@@ -309,22 +316,30 @@ impl<B> Lanes<B> {
         self.line_up(id)
     }
 
-    /// The records from the end of the last batch to before `to` are gone from the log: the next
-    /// batch begins there.
-    pub(crate) fn jump(&mut self, id: LeaseId, position: Position, to: i64) -> Result<(), Refused> {
-        let lane = self.lanes.get_mut(&id).filter(|lane| lane.open).ok_or(Refused::Closed)?;
+    /// The log goes on at `to`. A way forward leaves a gap, which counts as done; a way back is
+    /// another position, under which nothing of before counts.
+    pub(crate) fn moved(
+        &mut self,
+        id: LeaseId,
+        position: Position,
+        to: i64,
+    ) -> (Result<Position, Refused>, Purged<B>) {
+        let lane = self.lanes.get_mut(&id).filter(|lane| lane.open);
+        let Some(lane) = lane else { return (Err(Refused::Closed), Purged::new()) };
         if position != lane.position {
-            return Err(Refused::Moved);
+            return (Err(Refused::Moved), Purged::new());
         }
-        let from = lane.next.unwrap_or(to);
+        let from = lane.next.replace(to).unwrap_or(to);
         if to < from {
-            return Err(Refused::Gap { expected: from });
+            lane.restart();
+            lane.next = Some(to);
+            let position = lane.position;
+            return (Ok(position), self.purge(id));
         }
-        lane.next = Some(to);
         lane.progress.begin(from);
         let mark = lane.progress.done(from, to, -1);
         mark.into_iter().for_each(|mark| lane.lease.set_mark(mark));
-        Ok(())
+        (Ok(position), Purged::new())
     }
 
     /// Gives a lane with something to deliver its place in the line.

@@ -17,11 +17,12 @@
 //! holds there were. The word has one modification order, so either the hold is counted in what
 //! the revocation saw, or it is refused. After the revocation the count can only fall.
 //!
-//! **Drained is told once.** Whoever takes the count from one to zero *with exactly `REVOKING`
-//! set* posts it. If the count was zero at the revocation, the driver sees that in what the
-//! revocation returns, and nobody else will. There is no third case, since the count does not
-//! rise any more. A lost or ended lease waits for nobody, so nothing is posted for it: losing
-//! wins at once, whatever holds it.
+//! **Drained is told, once per revocation.** If the count was zero at the revocation, the driver
+//! sees that in what its read-modify-write returns, and posts it itself: through the mailbox like
+//! everybody, so that it comes behind what was posted before. If not, whoever takes the count
+//! from one to zero *with exactly `REVOKING` set* does. There is no third case, since the count
+//! does not rise any more. A lost or ended lease waits for nobody, so nothing is posted for it:
+//! losing wins at once, whatever holds it.
 //!
 //! **Marks are seen.** A mark is written before its hold is released. Each release is `AcqRel`:
 //! the last one acquires all that the earlier ones released, and the post (or the driver's own
@@ -159,20 +160,13 @@ impl Lease {
         self.0.mark_offset.store(UNMARKED, Ordering::Release);
     }
 
-    /// Begins the hand-over. Whether the lease is drained already; if not, the last hold will
-    /// post it. The driver's, and on an active lease only.
-    pub fn revoke(&self, by: Time) -> bool {
+    /// Begins the hand-over, or hastens it. Posts that the lease is drained if nothing holds it;
+    /// if something does, the last hold will. The driver's.
+    pub fn revoke(&self, by: Time) {
         self.0.by.store(by.as_millis(), Ordering::Relaxed);
-        self.0.word.fetch_or(REVOKING, Ordering::AcqRel) < HOLD
-    }
-
-    /// Begins the hand-over and takes a hold, in one step: what an event of the hand-over keeps
-    /// until it is finished. The driver's, and on an active lease only.
-    pub fn revoke_holding(&self, by: Time) -> Hold {
-        self.0.by.store(by.as_millis(), Ordering::Relaxed);
-        // An addition, since only the driver sets flags and this one is not set yet.
-        self.0.word.fetch_add(HOLD | REVOKING, Ordering::AcqRel);
-        Hold { lease: self.clone() }
+        if self.0.word.fetch_or(REVOKING, Ordering::AcqRel) < HOLD {
+            self.0.mailbox.drained(self.0.id);
+        }
     }
 
     /// Ends it as handed over. The driver's.
@@ -267,7 +261,7 @@ mod tests {
         let [first, second] = [(); 2].map(|()| lease.hold().unwrap());
         drop(lease.hold());
         assert_eq!(drained(&mailbox), 0, "the lease is active");
-        assert!(!lease.revoke(Time::from_millis(5)));
+        lease.revoke(Time::from_millis(5));
         assert!(lease.hold().is_none());
         assert_eq!(lease.state(), LeaseState::Revoking { by: Time::from_millis(5) });
         drop(first);
@@ -278,21 +272,15 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_lease_is_drained_at_once() {
+    fn an_idle_lease_is_drained_at_once_and_when_it_is_hastened() {
         let (mailbox, lease) = lease();
-        assert!(lease.revoke(Time::ZERO));
-        assert_eq!(drained(&mailbox), 0, "the driver knows");
+        lease.revoke(Time::from_millis(9));
+        assert_eq!(drained(&mailbox), 1);
+        lease.revoke(Time::from_millis(5));
+        assert_eq!(drained(&mailbox), 1);
+        assert_eq!(lease.state(), LeaseState::Revoking { by: Time::from_millis(5) });
         lease.end();
         assert_eq!(lease.state(), LeaseState::Ended);
-    }
-
-    #[test]
-    fn revoking_and_holding_is_one_step() {
-        let (mailbox, lease) = lease();
-        let hold = lease.revoke_holding(Time::from_millis(3));
-        assert_eq!((lease.holds(), lease.hold().is_none()), (1, true));
-        drop(hold);
-        assert_eq!(drained(&mailbox), 1);
     }
 
     #[test]

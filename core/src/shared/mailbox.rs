@@ -21,7 +21,7 @@ use std::fmt;
 use std::mem;
 use std::task::{Context, Poll};
 
-use handover_machine::{AssignFailure, Call, LeaseId, Name, Outcome, Plan, TicketId};
+use handover_machine::{AssignFailure, Call, CloseReport, LeaseId, Name, Outcome, Plan, TicketId};
 
 use super::slot::{Slot, Wake};
 use super::ticket::{Resolver, Ticket, ticket};
@@ -39,6 +39,8 @@ pub struct Mailbox {
 struct Inner {
     /// Cleared once, by the driver's end.
     open: bool,
+    /// What a clean close came to: the answer to those who close once more.
+    report: Option<CloseReport>,
     /// The id of the next call.
     next: u64,
     mail: Mail,
@@ -53,6 +55,9 @@ pub struct Mail {
     pub cancelled: Vec<TicketId>,
     /// Revoking leases whose last hold was released.
     pub drained: BTreeSet<LeaseId>,
+    /// Where the data path moved a lease to, the last time. Handled before any commit or mark,
+    /// which may belong to the new place.
+    pub moved: BTreeMap<LeaseId, i64>,
     /// Answers to requests for a plan, by round.
     pub plans: BTreeMap<u64, Result<Plan, AssignFailure>>,
     /// The newest partition counts.
@@ -70,11 +75,21 @@ pub struct Letter {
     pub resolver: Resolver<Outcome>,
 }
 
+impl Letter {
+    /// After the driver's end: a close that comes late is as good as done.
+    fn refuse(self, report: Option<CloseReport>) {
+        if let (Call::Close(_), Some(report)) = (&self.call, report) {
+            self.resolver.resolve(Outcome::Closed(report));
+        }
+    }
+}
+
 impl Mail {
     fn is_empty(&self) -> bool {
         self.calls.is_empty()
             && self.cancelled.is_empty()
             && self.drained.is_empty()
+            && self.moved.is_empty()
             && self.plans.is_empty()
             && self.topics.is_none()
             && !self.nudged
@@ -84,7 +99,7 @@ impl Mail {
 impl Mailbox {
     /// An open and empty one.
     pub fn new() -> Arc<Mailbox> {
-        let inner = Inner { open: true, next: 0, mail: Mail::default() };
+        let inner = Inner { open: true, report: None, next: 0, mail: Mail::default() };
         Arc::new(Mailbox { slot: Slot::new(inner), driver_thread: AtomicU64::new(0) })
     }
 
@@ -106,12 +121,14 @@ impl Mailbox {
             let id = TicketId(inner.next);
             inner.next += 1;
             if !inner.open {
-                return ((id, Some(letter)), Wake::NOBODY);
+                return ((id, Some((letter, inner.report.clone()))), Wake::NOBODY);
             }
             inner.mail.calls.insert(id, letter);
             ((id, None), Wake::FIRST)
         });
-        drop(refused);
+        if let Some((letter, report)) = refused {
+            letter.refuse(report);
+        }
         id
     }
 
@@ -132,6 +149,13 @@ impl Mailbox {
     pub fn drained(&self, lease: LeaseId) {
         self.post(|mail| {
             mail.drained.insert(lease);
+        });
+    }
+
+    /// Says where the data path moved a lease to.
+    pub fn moved(&self, lease: LeaseId, to: i64) {
+        self.post(|mail| {
+            mail.moved.insert(lease, to);
         });
     }
 
@@ -166,13 +190,17 @@ impl Mailbox {
         self.slot.poll(0, cx, |inner| (!inner.mail.is_empty()).then(|| mem::take(&mut inner.mail)))
     }
 
-    /// Refuses all further posts and drops those that were not collected. The driver's.
-    pub fn close(&self) {
+    /// Refuses all further posts and drops those that were not collected. After a clean close,
+    /// `report` answers those that ask for another. The driver's.
+    pub fn close(&self, report: Option<CloseReport>) {
         let left = self.slot.change(|inner| {
             inner.open = false;
+            inner.report.clone_from(&report);
             (mem::take(&mut inner.mail), Wake::NOBODY)
         });
-        drop(left);
+        for letter in left.calls.into_values() {
+            letter.refuse(report.clone());
+        }
     }
 
     /// Whether the driver has ended.
@@ -217,8 +245,8 @@ impl fmt::Debug for Mail {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::WaitError;
-    use crate::shared::ticket::Stopped;
+    use crate::shared::ticket::{Stopped, WaitError};
+    use handover_machine::CloseOptions;
     use std::task::Waker;
 
     fn rejoin() -> Call {
@@ -274,12 +302,25 @@ mod tests {
     fn closing_stops_what_is_inside_and_what_comes_later() {
         let mailbox = Mailbox::new();
         let mut before = mailbox.call(rejoin());
-        mailbox.close();
+        mailbox.close(None);
         let mut after = mailbox.call(rejoin());
         assert_eq!(poll(&mut before), Poll::Ready(Err(Stopped)));
         assert_eq!(poll(&mut after), Poll::Ready(Err(Stopped)));
         mailbox.drained(LeaseId(1));
         assert!(collect(&mailbox).is_none());
+    }
+
+    #[test]
+    fn closing_once_more_is_answered_with_the_report() {
+        let mailbox = Mailbox::new();
+        let close = || mailbox.call(Call::Close(CloseOptions::default()));
+        let mut before = close();
+        let report = CloseReport::default();
+        mailbox.close(Some(report.clone()));
+        let mut after = close();
+        assert_eq!(poll(&mut before), Poll::Ready(Ok(Outcome::Closed(report.clone()))));
+        assert_eq!(poll(&mut after), Poll::Ready(Ok(Outcome::Closed(report))));
+        assert_eq!(poll(&mut mailbox.call(rejoin())), Poll::Ready(Err(Stopped)));
     }
 
     #[test]

@@ -119,14 +119,17 @@ impl<T> Ticket<T> {
     /// Blocks this thread until there is an outcome.
     ///
     /// # Errors
-    /// [`WaitError::WouldDeadlock`] at once, on the thread that polled the driver last (SPEC T3);
-    /// the call goes on and the ticket can still be awaited. [`WaitError::Stopped`] if the
-    /// driver stopped first.
+    /// [`WaitError::WouldDeadlock`] instead of blocking the thread that polled the driver last
+    /// (SPEC T3); the call goes on and the ticket can still be awaited. [`WaitError::Stopped`] if
+    /// the driver stopped first.
     pub fn wait(&mut self) -> Result<T, WaitError> {
-        if self.mailbox.is_driver_thread() {
-            return Err(WaitError::WouldDeadlock);
-        }
-        sync::block_on(|cx| self.poll_outcome(cx)).map_err(|Stopped| WaitError::Stopped)
+        sync::block_on(|cx| match self.poll_outcome(cx) {
+            Poll::Ready(outcome) => Poll::Ready(outcome.map_err(|Stopped| WaitError::Stopped)),
+            Poll::Pending if self.mailbox.is_driver_thread() => {
+                Poll::Ready(Err(WaitError::WouldDeadlock))
+            }
+            Poll::Pending => Poll::Pending,
+        })
     }
 
     /// The outcome, if it is there.
