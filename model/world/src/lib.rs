@@ -19,4 +19,4 @@ pub use coordinator::{
     Caller, Client, Committed, Coordinator, CoordinatorConfig, GroupDescription, GroupListing,
     GroupState, MemberDescription,
 };
-pub use network::{Answer, Fault, Faults, Line, Network, Step};
+pub use network::{Answer, Connection, Fault, Faults, Line, Network, Outside, Parts, Step};

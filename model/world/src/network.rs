@@ -6,6 +6,7 @@
 
 mod apply;
 mod connection;
+mod parts;
 mod step;
 
 use alloc::{format, vec::Vec};
@@ -16,8 +17,10 @@ use handover_machine::{
 };
 
 use crate::{Caller, Coordinator};
-use connection::{Connection, Stage};
+use connection::Stage;
 
+pub use connection::Connection;
+pub use parts::{Outside, Parts};
 pub use step::{Fault, Faults, Line, Step};
 
 /// A coordinator, its members' connections, and the faults that may still happen.
@@ -221,12 +224,7 @@ impl Network {
     /// Moves the clock's zero to `by`: see [`Coordinator::rebase`].
     pub fn rebase(&mut self, by: Time) {
         self.coordinator.rebase(by);
-        let by = by.since(Time::ZERO);
-        for connection in &mut self.connections {
-            let flight = connection.flight.iter_mut().map(|flight| &mut flight.deadline);
-            let queued = connection.queue.iter_mut().map(|queued| &mut queued.deadline);
-            flight.chain(queued).for_each(|at| *at = at.saturating_sub(by));
-        }
+        self.connections.iter_mut().for_each(|connection| connection.rebase(by));
     }
 
     /// Gives a member's requests other names, so that states which differ by them alone are one.

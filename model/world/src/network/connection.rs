@@ -5,8 +5,13 @@ use alloc::collections::VecDeque;
 use handover_machine::{Request, RequestId, Response, Time};
 
 /// A connection, or the wish for one: a broken one is made anew for the next request.
+///
+/// ```
+/// use handover_world::Connection;
+/// assert!(Connection::default().is_idle());
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub(super) struct Connection {
+pub struct Connection {
     /// The request that is on the connection. A broker reads the next one only after it has
     /// answered (SPEC W1), so the member keeps the others back, which looks the same from
     /// both ends.
