@@ -1,0 +1,5 @@
+//! The broker over real sockets, spoken to with raw requests.
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests.
+
+mod client;
+mod records;
