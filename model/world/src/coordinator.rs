@@ -37,7 +37,7 @@ use group::Group;
 /// Every request goes in by [`handle`](Coordinator::handle) and is answered at once, later, or,
 /// where Kafka loses it too, never: a JoinGroup or SyncGroup that the same member sends again
 /// takes the place of the parked one, and so does the departure of the member by another
-/// connection (SPEC W5).
+/// connection (SPEC G5).
 ///
 /// ```
 /// use handover_machine::{Heartbeat, Identity, ErrorCode, Request, Response, Time};
@@ -127,7 +127,7 @@ impl Coordinator {
         self.service = Service::Loading;
     }
 
-    /// The records are read. What was in them is back, with fresh sessions (SPEC W9).
+    /// The records are read. What was in them is back, with fresh sessions (SPEC G9).
     pub fn load(&mut self, now: Time) {
         self.service = Service::Active;
         let (groups, mut turn) = self.turn(now);
@@ -138,7 +138,7 @@ impl Coordinator {
 
     /// The coordinator moves or restarts in an instant: [`unload`](Coordinator::unload) and
     /// [`load`](Coordinator::load). Pending ids, generations whose leader has not synced and
-    /// parked requests are gone; ids, generations and offsets in records stay (SPEC W9).
+    /// parked requests are gone; ids, generations and offsets in records stay (SPEC G9).
     pub fn reload(&mut self, now: Time) {
         self.unload();
         self.load(now);

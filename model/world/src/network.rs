@@ -2,7 +2,7 @@
 //!
 //! A network of connections, not of datagrams: each is first in, first out both ways, and has one
 //! request at the broker at a time, so a parked JoinGroup holds up its own lane and no other
-//! (SPEC W1). Faults have budgets; without any left, everything that was sent is answered.
+//! (SPEC G1). Faults have budgets; without any left, everything that was sent is answered.
 
 mod apply;
 mod connection;
@@ -155,6 +155,10 @@ impl Network {
             steps.push(Step::Tick);
         }
         steps.extend(self.recovery());
+        if self.faults.straggler().is_some() {
+            let overdue = lines().filter(|l| self.connections[index(*l)].overdue_unread(now));
+            steps.extend(overdue.map(|line| Step::TimeOut { line, lingers: true }));
+        }
         let mut faults = Vec::new();
         if self.faults != Faults::default() {
             lines().for_each(|line| self.faults_on(line, &mut faults));
@@ -176,9 +180,6 @@ impl Network {
         }
         if connection.deadline() <= now {
             steps.push(Step::TimeOut { line, lingers: false });
-            if connection.overdue_unread(now) && self.faults.straggler().is_some() {
-                steps.push(Step::TimeOut { line, lingers: true });
-            }
         }
     }
 

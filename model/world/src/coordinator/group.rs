@@ -26,7 +26,7 @@ pub(super) struct Group {
     /// its session. A rebalance waits for them.
     pub(super) pending: BTreeMap<Name, Time>,
     /// Who has not sent SyncGroup in this generation. Ids, not flags: an id that a static member
-    /// gave up stays in it, as in Kafka, and ends in a needless rebalance (SPEC W6).
+    /// gave up stays in it, as in Kafka, and ends in a needless rebalance (SPEC G6).
     pub(super) unsynced: BTreeSet<Name>,
     /// When the members in `unsynced` are removed.
     pub(super) sync_deadline: Option<Time>,
@@ -178,7 +178,7 @@ impl Group {
         self.members.values().map(|m| m.rebalance_timeout).max().unwrap_or_default()
     }
 
-    /// SPEC W3. An instance id decides before the member id does: a member id that another has
+    /// SPEC G3. An instance id decides before the member id does: a member id that another has
     /// taken the place of is fenced, not unknown (`ClassicGroup.validateMember`).
     pub(super) fn check_member(
         &self,
@@ -229,7 +229,7 @@ impl Group {
     }
 
     /// Removes a member or a pending id. A SyncGroup of it that is parked is never answered, as
-    /// in Kafka (SPEC W5): its sender has left by another connection.
+    /// in Kafka (SPEC G5): its sender has left by another connection.
     pub(super) fn remove(&mut self, id: &str) {
         self.members.remove(id);
         self.pending.remove(id);

@@ -137,7 +137,7 @@ impl Group {
         self.prepare_or_complete(turn);
     }
 
-    /// Parks a member's JoinGroup. One that is parked already is never answered (SPEC W5).
+    /// Parks a member's JoinGroup. One that is parked already is never answered (SPEC G5).
     fn park(&mut self, id: &str, joining: &Joining<'_>) {
         if let Some(member) = self.members.get_mut(id) {
             member.update(&joining.request);

@@ -1,5 +1,5 @@
 //! OffsetCommit and OffsetFetch. Nothing here asks who owns a partition: a commit under the
-//! present generation is taken for any (SPEC W8).
+//! present generation is taken for any (SPEC G8).
 
 use alloc::vec::Vec;
 
@@ -113,7 +113,7 @@ impl Coordinator {
 }
 
 impl Group {
-    /// SPEC W7 (`ClassicGroup.validateOffsetCommit`, `OffsetMetadataManager`). A good commit
+    /// SPEC G7 (`ClassicGroup.validateOffsetCommit`, `OffsetMetadataManager`). A good commit
     /// keeps the session.
     fn check_commit(&mut self, now: Time, identity: &Identity) -> Result<(), ErrorCode> {
         if identity.generation < 0 && self.phase == Phase::Empty {

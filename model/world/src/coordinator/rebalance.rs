@@ -2,6 +2,7 @@
 //! share. Follows `GroupMetadataManager`.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use handover_machine::{ErrorCode, Name};
 
@@ -72,7 +73,7 @@ impl Group {
 
     /// Ends the join phase: removes dynamic members that are missing, keeps static ones, and
     /// opens the next generation (`completeClassicGroupJoin`). It is in no record until the
-    /// leader syncs (SPEC W9).
+    /// leader syncs (SPEC G9).
     pub(super) fn complete_join(&mut self, turn: &mut Turn<'_>) {
         let missing = self.members.iter();
         let missing = missing.filter(|(_, m)| m.joining.is_none() && m.instance.is_none());
@@ -89,8 +90,9 @@ impl Group {
             return;
         }
         if !self.elect_joined_leader() {
-            // Only static members are left, and none of them came: wait for their sessions.
-            let deadline = turn.now + self.rebalance_timeout();
+            // Only static members are left, and none of them came: wait for their sessions. At
+            // least a moment, or a rebalance timeout of zero would never let `wake` return.
+            let deadline = turn.now + self.rebalance_timeout().max(Duration::from_millis(1));
             if let Phase::Preparing { deadline: timer, delay, .. } = &mut self.phase {
                 *timer = deadline;
                 *delay = None;

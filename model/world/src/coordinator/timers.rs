@@ -75,7 +75,7 @@ impl Group {
         self.prepare_rebalance(turn);
     }
 
-    /// SPEC W4. A parked request keeps its sender alive, save in the first join of all
+    /// SPEC G4. A parked request keeps its sender alive, save in the first join of all
     /// (`expireClassicGroupMemberHeartbeat`, `ClassicGroupMember.hasSatisfiedHeartbeat`).
     fn session_timer(&mut self, turn: &mut Turn<'_>, id: &Name) {
         if self.pending.contains_key(id) {

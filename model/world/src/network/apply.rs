@@ -121,7 +121,7 @@ impl Network {
         Some(Answer { member: line.member, id, result: Err(why) })
     }
 
-    /// Closes a connection. What the broker has parked stays parked there (SPEC W2): it does
+    /// Closes a connection. What the broker has parked stays parked there (SPEC G2): it does
     /// not look at a connection while it serves it.
     pub(super) fn close(&mut self, line: Line, lingers: bool) -> Option<RequestId> {
         let connection = self.connections.get_mut(index(line))?;

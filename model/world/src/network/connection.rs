@@ -13,7 +13,7 @@ use handover_machine::{Request, RequestId, Response, Time};
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Connection {
     /// The request that is on the connection. A broker reads the next one only after it has
-    /// answered (SPEC W1), so the member keeps the others back, which looks the same from
+    /// answered (SPEC G1), so the member keeps the others back, which looks the same from
     /// both ends.
     pub(super) flight: Option<Flight>,
     pub(super) queue: VecDeque<Queued>,

@@ -141,6 +141,23 @@ fn while_only_absent_static_members_are_left_the_rebalance_goes_on() {
 }
 
 #[test]
+fn a_rebalance_timeout_of_zero_does_not_stop_the_clock() {
+    let mut bench = Bench::new();
+    let caller = bench.join(static_join("", "i"));
+    bench.settle();
+    let fixed = bench.joined(caller).member;
+    bench.sync_all(std::slice::from_ref(&fixed), 1);
+    bench.join(JoinGroup { rebalance_timeout_ms: 0, ..static_join(&fixed, "i") });
+    bench.sync_all(std::slice::from_ref(&fixed), 2);
+    let (newcomer, _) = bench.enter();
+    bench.leave(&[(&newcomer, None)]);
+    bench.coordinator.wake(bench.now);
+    assert!(bench.coordinator.next_wake() > bench.now);
+    bench.pass(SESSION as u64);
+    assert_eq!(bench.state(), GroupState::Empty);
+}
+
+#[test]
 fn a_member_whose_session_ends_no_longer_holds_the_rebalance() {
     let mut bench = Bench::new();
     let ids = bench.stable(2);
