@@ -26,8 +26,8 @@ pub(super) struct Account {
     floor: Option<i64>,
     /// The last bid that was or may have been applied: what a straggler must not undo.
     standing: Option<Bid>,
-    /// `standing` is of the run before a rewind: a lower offset may take its place.
-    rewound: bool,
+    /// `standing` is of the run before a rewind: an offset down to this one may take its place.
+    rewound: Option<i64>,
     /// The account has a line in the request that is out.
     pub(super) in_flight: bool,
     /// A request for it may still be on its way on a connection that is gone.
@@ -51,7 +51,7 @@ impl Account {
             acked: None,
             floor: None,
             standing: None,
-            rewound: false,
+            rewound: None,
             in_flight: false,
             straggler: false,
             mend: false,
@@ -67,7 +67,7 @@ impl Account {
             return;
         }
         self.acked = Some(bid.mark);
-        if self.rewound {
+        if self.rewound.is_some() {
             return;
         }
         self.floor = Some(bid.mark.offset);
@@ -180,19 +180,19 @@ impl Account {
 
     /// How much room the account needs in a request.
     pub(super) fn size(&self) -> Option<usize> {
-        self.bid().map(|bid| flight::size(&self.partition, bid))
+        self.bid().map(|(bid, _)| flight::size(&self.partition, bid))
     }
 
     /// Puts the first run into the request that goes now.
     pub(super) fn send(&mut self, lease: LeaseId) -> Option<Line> {
-        let bid = self.bid()?.clone();
-        let run = self.run();
+        let (bid, in_run) = self.bid()?;
+        let (bid, run) = (bid.clone(), self.run());
         for entry in self.queue.iter_mut().take(run) {
             entry.sending = true;
         }
         self.in_flight = true;
         let mends = core::mem::take(&mut self.mend);
-        Some(Line { lease, partition: self.partition.clone(), bid, in_run: run > 0, mends })
+        Some(Line { lease, partition: self.partition.clone(), bid, in_run, mends })
     }
 
     pub(super) fn answered(&mut self, line: Line, verdict: Verdict, tickets: &mut Tickets) {
@@ -202,7 +202,7 @@ impl Account {
             Verdict::Committed => self.acknowledge(line, tickets),
             Verdict::InDoubt | Verdict::Lost => {
                 self.straggler |= verdict == Verdict::Lost;
-                self.rewound &= !line.in_run;
+                self.rewound = self.rewound.filter(|_| !line.in_run);
                 self.standing = Some(line.bid);
                 self.keep(|entry| entry.in_doubt = true);
             }
@@ -211,7 +211,10 @@ impl Account {
             Verdict::RefusedBid(error) | Verdict::TooLarge(error) => {
                 // The entries that it covered have other notes, and go by themselves.
                 self.refuse(error, tickets, |entry| entry.bid == line.bid);
-                self.standing.take_if(|standing| *standing == line.bid);
+                if self.standing.as_ref() == Some(&line.bid) {
+                    // Its offset may stand nevertheless. Without the note it is not refused.
+                    self.standing = line.bid.without_note();
+                }
             }
             Verdict::Refused(error) | Verdict::Fault(error) => {
                 self.refuse(error, tickets, |_| true);
@@ -243,7 +246,7 @@ impl Account {
         debug_assert!(self.ended.is_none() || self.queue.len() == out, "ended: only what is out");
         debug_assert!(self.floor <= self.acked.map(|mark| mark.offset), "a floor is acknowledged");
         debug_assert!(
-            self.rewound
+            self.rewound.is_some()
                 || self.standing.as_ref().is_none_or(|s| self.floor <= Some(s.mark.offset)),
             "what stands is not below the floor"
         );
@@ -254,18 +257,21 @@ impl Account {
         self.queue.iter().take_while(|entry| entry.rewind.is_none()).count()
     }
 
-    /// What would be sent: the highest of the first run and of what may stand already, the later
-    /// one of equals.
-    fn bid(&self) -> Option<&Bid> {
-        let run = self.run();
-        let standing = self.standing.as_ref().filter(|_| run == 0 || !self.rewound);
-        let asked = self.queue.iter().take(run).map(|entry| &entry.bid);
-        standing.into_iter().chain(asked).max_by_key(|bid| bid.mark.offset)
+    /// What would be sent, and whether it is the run's own: the highest of the first run and of
+    /// what may stand already, the later one of equals. A rewind lets go of what stands, for
+    /// offsets that go down to where it went and no further.
+    fn bid(&self) -> Option<(&Bid, bool)> {
+        let asked = self.queue.iter().take(self.run()).map(|entry| &entry.bid);
+        let asked = asked.max_by_key(|bid| bid.mark.offset);
+        let meant = |to| asked.is_some_and(|bid| bid.mark.offset >= to);
+        let standing = self.standing.as_ref().filter(|_| !self.rewound.is_some_and(meant));
+        let bid = standing.into_iter().chain(asked).max_by_key(|bid| bid.mark.offset)?;
+        Some((bid, asked.is_some_and(|asked| self.rewound.is_none() || asked == bid)))
     }
 
     fn begin_run(&mut self, to: i64) {
         self.floor = self.floor.map(|floor| floor.min(to));
-        self.rewound = true;
+        self.rewound = lower(self.rewound, Some(to));
     }
 
     /// Begins the next run where the one before is through, and resolves what the floor covers
@@ -306,11 +312,9 @@ impl Account {
         let at = line.bid.mark.offset;
         self.acked = Some(line.bid.mark);
         self.standing = Some(line.bid);
-        // What mends the run before a rewind is no floor for the run after it.
-        if line.in_run || !self.rewound {
-            self.floor = Some(at);
-            self.rewound = false;
-        }
+        // What is of the run before a rewind is no floor for the run after it.
+        self.rewound = self.rewound.filter(|_| !line.in_run);
+        self.floor = self.rewound.map_or(Some(at), |to| Some(to.min(at)));
         self.resolve(tickets, |e| e.sending.then_some(PartitionOutcome::Committed { at }));
     }
 

@@ -9,6 +9,13 @@ pub(super) struct Bid {
     pub(super) metadata: Option<Name>,
 }
 
+impl Bid {
+    /// The bare offset; none if it is bare already.
+    pub(super) fn without_note(self) -> Option<Bid> {
+        self.metadata.is_some().then_some(Bid { metadata: None, ..self })
+    }
+}
+
 /// Who is told what becomes of an entry.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) enum Owner {

@@ -35,7 +35,7 @@ pub(super) struct Line {
     pub(super) lease: LeaseId,
     pub(super) partition: TopicPartition,
     pub(super) bid: Bid,
-    /// It covers entries of the account's run, and is not there to mend alone.
+    /// The bid is of the account's run, and not what stands from before a rewind or alone.
     pub(super) in_run: bool,
     /// It was also asked for to mend (SPEC C8).
     pub(super) mends: bool,
