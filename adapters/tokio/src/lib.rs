@@ -1,8 +1,15 @@
 //! Kafka for Tokio on the handover core.
 
+mod admin;
 mod config;
 mod error;
+mod link;
 mod net;
+mod offsets;
 
+pub use admin::NewTopic;
 pub use config::ClientConfig;
 pub use error::{ClusterError, ConnectionError};
+pub use link::TokioLink;
+pub use net::Cluster;
+pub use offsets::{Isolation, OffsetAt};

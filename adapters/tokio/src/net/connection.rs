@@ -92,14 +92,12 @@ impl Connection {
         timeout: Duration,
     ) -> Result<E::Answer, Unanswered> {
         let shared = &self.0.shared;
-        let api = request.api();
-        let version = request.version(&shared.versions).map_err(not_sent)?;
+        let (id, frame, sent) = shared.encode(request)?;
         let (reply, answer) = oneshot::channel();
-        let deliver = move |id, outcome: Result<Bytes, Unanswered>| {
-            let decoded = outcome.map(|frame| E::decode(api, version, id, frame));
-            match decoded {
+        let deliver = move |outcome: Result<Bytes, Unanswered>| {
+            // The caller may be gone in each of these cases: then nobody is told.
+            match outcome.map(|frame| E::decode(sent, frame)) {
                 Ok(Ok((decoded, throttle))) => {
-                    // The caller may be gone: the answer is discarded.
                     let _ = reply.send(Ok(decoded));
                     Ok(throttle)
                 }
@@ -114,8 +112,7 @@ impl Connection {
                 }
             }
         };
-        let encode = |id| request.encode(version, id, &shared.client_id);
-        let _withdraw = shared.submit(encode, timeout, true, Box::new(deliver))?;
+        let _withdraw = shared.submit(id, frame, timeout, true, Box::new(deliver))?;
         // The sender is dropped unused only if the task's runtime went away under it.
         answer.await.unwrap_or(Err(Unanswered::Lost(ConnectionError::Closed)))
     }
@@ -129,14 +126,13 @@ impl Connection {
         timeout: Duration,
     ) -> Result<(), Unanswered> {
         let shared = &self.0.shared;
-        let version = request.version(&shared.versions).map_err(not_sent)?;
+        let (id, frame, _) = shared.encode(request)?;
         let (reply, written) = oneshot::channel();
-        let deliver = move |_, outcome: Result<Bytes, Unanswered>| {
+        let deliver = move |outcome: Result<Bytes, Unanswered>| {
             let _ = reply.send(outcome.map(drop));
             Ok(Duration::ZERO)
         };
-        let encode = |id| request.encode(version, id, &shared.client_id);
-        let _withdraw = shared.submit(encode, timeout, false, Box::new(deliver))?;
+        let _withdraw = shared.submit(id, frame, timeout, false, Box::new(deliver))?;
         written.await.unwrap_or(Err(Unanswered::Lost(ConnectionError::Closed)))
     }
 }
@@ -145,10 +141,10 @@ fn not_sent(error: WireError) -> Unanswered {
     Unanswered::NotSent(error.into())
 }
 
-/// Takes the answer's frame, or why there is none, with the request's correlation id; gives the
-/// pause that the broker asks for, or why the connection is of no more use.
+/// Takes the answer's frame, or why there is none; gives the pause that the broker asks for, or why
+/// the connection is of no more use.
 type Deliver =
-    Box<dyn FnOnce(i32, Result<Bytes, Unanswered>) -> Result<Duration, ConnectionError> + Send>;
+    Box<dyn FnOnce(Result<Bytes, Unanswered>) -> Result<Duration, ConnectionError> + Send>;
 
 struct Pending {
     id: i32,
@@ -166,7 +162,7 @@ impl Pending {
         let unanswered =
             if self.started { Unanswered::Lost(reason) } else { Unanswered::NotSent(reason) };
         // What it says about the connection does not matter any more.
-        let _ = (self.deliver)(self.id, Err(unanswered));
+        let _ = (self.deliver)(Err(unanswered));
     }
 }
 
@@ -226,19 +222,26 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn submit(
-        &self,
-        encode: impl FnOnce(i32) -> Result<Bytes, WireError>,
-        timeout: Duration,
-        answered: bool,
-        deliver: Deliver,
-    ) -> Result<Withdraw<'_>, Unanswered> {
+    /// A request's frame, under a correlation id of its own.
+    fn encode<E: Exchange>(&self, request: &E) -> Result<(i32, Bytes, E::Sent), Unanswered> {
+        let version = request.version(&self.versions).map_err(not_sent)?;
         let id = {
             let mut state = self.lock();
             state.last_id = state.last_id.wrapping_add(1);
             state.last_id
         };
-        let frame = encode(id).map_err(not_sent)?;
+        let (frame, sent) = request.encode(version, id, &self.client_id).map_err(not_sent)?;
+        Ok((id, frame, sent))
+    }
+
+    fn submit(
+        &self,
+        id: i32,
+        frame: Bytes,
+        timeout: Duration,
+        answered: bool,
+        deliver: Deliver,
+    ) -> Result<Withdraw<'_>, Unanswered> {
         let deadline = Instant::now() + timeout;
         let pending = Pending { id, deadline, timeout, started: false, answered, deliver };
         let mut state = self.lock();
@@ -292,7 +295,7 @@ impl Shared {
         };
         if let Some(pending) = told {
             // It cannot say anything against the connection: there is no answer to decode.
-            let _ = (pending.deliver)(pending.id, Ok(Bytes::new()));
+            let _ = (pending.deliver)(Ok(Bytes::new()));
         }
     }
 
@@ -309,7 +312,7 @@ impl Shared {
             state.in_flight.pop_front()
         };
         let Some(pending) = pending else { return Err(ConnectionError::Unasked) };
-        let throttle = (pending.deliver)(pending.id, Ok(frame))?;
+        let throttle = (pending.deliver)(Ok(frame))?;
         if !throttle.is_zero() {
             tracing::debug!(?throttle, "throttled by the broker");
             // A pause beyond what the clock can say is one that outlasts every request.

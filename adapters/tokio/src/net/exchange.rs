@@ -4,31 +4,32 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use handover_core::machine::{self, Api};
 use handover_wire::codec::messages::{
-    CreateTopicsResponse, DeleteTopicsResponse, FetchResponse, InitProducerIdResponse,
+    self, CreateTopicsResponse, DeleteTopicsResponse, FetchResponse, InitProducerIdResponse,
     ListOffsetsResponse, MetadataResponse, OffsetForLeaderEpochResponse, ProduceResponse,
 };
 use handover_wire::codec::protocol::Request;
-use handover_wire::{ApiKey, Negotiated, WireError, decode_response, encode_request};
+use handover_wire::{
+    ApiKey, Negotiated, Sent, WireError, decode_response, encode_group_request, encode_request,
+};
 
 /// A request and the reading of its answer.
-pub(crate) trait Exchange: 'static {
+pub(crate) trait Exchange {
     /// What the broker answers.
     type Answer: Send + 'static;
+    /// What the reading of the answer needs to know of the request.
+    type Sent: Send + 'static;
 
     /// Which API it is of.
     fn api(&self) -> ApiKey;
 
     /// The frame to write.
-    fn encode(&self, version: i16, id: i32, client: &str) -> Result<Bytes, WireError>;
+    fn encode(&self, version: i16, id: i32, client: &str)
+    -> Result<(Bytes, Self::Sent), WireError>;
 
     /// The answer in a frame, and the pause that the broker asks for (KIP-219).
-    fn decode(
-        api: ApiKey,
-        version: i16,
-        id: i32,
-        frame: Bytes,
-    ) -> Result<(Self::Answer, Duration), WireError>;
+    fn decode(sent: Self::Sent, frame: Bytes) -> Result<(Self::Answer, Duration), WireError>;
 
     /// The version to use.
     fn version(&self, versions: &Negotiated) -> Result<i16, WireError> {
@@ -37,21 +38,26 @@ pub(crate) trait Exchange: 'static {
     }
 }
 
-impl<R: Request<Response: Throttle + Send + 'static> + 'static> Exchange for R {
+impl<R: Request<Response: Throttle + Send + 'static>> Exchange for R {
     type Answer = R::Response;
+    /// Version and correlation id.
+    type Sent = (i16, i32);
 
     fn api(&self) -> ApiKey {
         ApiKey(R::KEY)
     }
 
-    fn encode(&self, version: i16, id: i32, client: &str) -> Result<Bytes, WireError> {
-        encode_request(self, version, id, Some(client))
+    fn encode(
+        &self,
+        version: i16,
+        id: i32,
+        client: &str,
+    ) -> Result<(Bytes, (i16, i32)), WireError> {
+        Ok((encode_request(self, version, id, Some(client))?, (version, id)))
     }
 
     fn decode(
-        _: ApiKey,
-        version: i16,
-        id: i32,
+        (version, id): (i16, i32),
         frame: Bytes,
     ) -> Result<(R::Response, Duration), WireError> {
         let answer = decode_response::<R>(frame, version, id)?;
@@ -60,8 +66,50 @@ impl<R: Request<Response: Throttle + Send + 'static> + 'static> Exchange for R {
     }
 }
 
+/// A request of a group member.
+#[derive(Debug)]
+pub(crate) struct Group(pub(crate) machine::Request);
+
+impl Exchange for Group {
+    type Answer = machine::Response;
+    type Sent = Sent;
+
+    fn api(&self) -> ApiKey {
+        ApiKey(self.0.api().key())
+    }
+
+    fn encode(&self, version: i16, id: i32, client: &str) -> Result<(Bytes, Sent), WireError> {
+        encode_group_request(&self.0, version, id, Some(client))
+    }
+
+    fn decode(sent: Sent, frame: Bytes) -> Result<(machine::Response, Duration), WireError> {
+        let throttle = group_throttle(&sent, &frame);
+        Ok((sent.decode(frame)?, throttle))
+    }
+}
+
+/// The machine's answers do not speak of throttling. In every group API that has the field it is
+/// the first one.
+fn group_throttle(sent: &Sent, frame: &[u8]) -> Duration {
+    let since = match sent.api() {
+        Api::OffsetCommit | Api::OffsetFetch => 3,
+        Api::JoinGroup => 2,
+        Api::FindCoordinator | Api::SyncGroup | Api::Heartbeat | Api::LeaveGroup => 1,
+    };
+    let Ok(known) = messages::ApiKey::try_from(sent.api().key()) else { return Duration::ZERO };
+    let header = match (known.response_header_version(sent.version()), frame.get(4)) {
+        (0, _) => 4,
+        (_, Some(0)) => 5,
+        // Tagged fields in the header: nobody sends them, and a pause missed does no harm.
+        _ => return Duration::ZERO,
+    };
+    let field = frame.get(header..).and_then(|body| body.first_chunk());
+    let throttle = field.filter(|_| sent.version() >= since).map(|ms| i32::from_be_bytes(*ms));
+    throttle.map_or(Duration::ZERO, pause)
+}
+
 /// The pause that an answer asks for; a negative one is none.
-pub(crate) fn pause(throttle_ms: i32) -> Duration {
+fn pause(throttle_ms: i32) -> Duration {
     Duration::from_millis(throttle_ms.max(0).unsigned_abs().into())
 }
 

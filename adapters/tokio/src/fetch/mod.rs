@@ -1,0 +1,1 @@
+//! The fetching engine. Taken: being written by the engineer of fetch/.
