@@ -357,6 +357,9 @@ pub enum Notice {
     PollIntervalExceeded,
     /// As leader this member has no plan; it joins again.
     AssignFailed(AssignFailure),
+    /// The member can't go on without the application's help. The same as the event of that name,
+    /// for whoever does not listen to events.
+    Fatal(Fatal),
     /// The assignment names a partition twice or one that cannot be; that part is left out.
     OddAssignment,
 }

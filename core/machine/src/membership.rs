@@ -12,9 +12,9 @@ use crate::clock::{Tick, Window, rebase};
 use crate::lanes::{Sent, What};
 use crate::machine::Machine;
 use crate::{
-    Api, AssignFailure, Cause, ErrorCode, Fatal, Identity, JoinGroup, Joined, Lane, LossReason,
-    Name, Notice, Output, Phase, Plan, Protocol, Request, SyncGroup, Synced, Time, TopicPartition,
-    Verdict, judge,
+    Api, AssignFailure, Cause, ErrorCode, Event, Fatal, Identity, JoinGroup, Joined, Lane,
+    LossReason, Name, Notice, Output, Phase, Plan, Protocol, Request, SyncGroup, Synced, Time,
+    TopicPartition, Verdict, judge,
 };
 
 pub(crate) const PROTOCOL_TYPE: &str = "consumer";
@@ -381,7 +381,12 @@ impl Machine {
         }
         self.forget_generation();
         self.set_phase(Phase::Failed);
-        self.event(crate::Event::Fatal(fatal));
+        self.tell_fatal(fatal);
+    }
+
+    pub(crate) fn tell_fatal(&mut self, fatal: Fatal) {
+        self.event(Event::Fatal(fatal));
+        self.notice(Notice::Fatal(fatal));
     }
 
     /// A leader watches the topics of all members, since only it is asked to assign them.
