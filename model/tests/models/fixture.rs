@@ -1,0 +1,93 @@
+//! What several models begin with.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll, Wake, Waker};
+
+use handover_machine::{Call, LeaseId, Mark, Outcome, Start, TopicPartition};
+
+use crate::backend::core::{Batch, Change, Deliveries, Delivery, Feed, Lease, parts};
+use parts::{Mail, Mailbox, Queue, Resolver, Ticket};
+
+pub(crate) const LEASE: LeaseId = LeaseId(1);
+
+/// Polls once and drops the waker.
+pub(crate) fn once<R>(poll: impl FnOnce(&mut Context<'_>) -> Poll<R>) -> Option<R> {
+    match poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => Some(result),
+        Poll::Pending => None,
+    }
+}
+
+pub(crate) fn collect(mailbox: &Mailbox) -> Option<Mail> {
+    once(|cx| mailbox.poll_collect(cx))
+}
+
+pub(crate) fn rejoin() -> Call {
+    Call::Rejoin { reason: "a model".into() }
+}
+
+/// A call that the driver has collected: both halves of its ticket.
+pub(crate) fn collected(mailbox: &Arc<Mailbox>) -> (Ticket<Outcome>, Resolver<Outcome>) {
+    let ticket = mailbox.call(rejoin());
+    let mail = collect(mailbox).expect("the call is there");
+    let letter = mail.calls.into_values().next().expect("the call is there");
+    (ticket, letter.resolver)
+}
+
+pub(crate) fn lease(mailbox: &Arc<Mailbox>) -> Lease {
+    Lease::new(LEASE, TopicPartition::new("orders", 0), Arc::clone(mailbox))
+}
+
+/// A delivery queue with one lease and one batch, 0 to 9, of as many bytes as the budget has.
+pub(crate) struct Bench {
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) lease: Lease,
+    pub(crate) queue: Arc<Queue<()>>,
+    pub(crate) feed: Feed<()>,
+    pub(crate) deliveries: Deliveries<()>,
+}
+
+pub(crate) fn bench() -> Bench {
+    let mailbox = Mailbox::new();
+    let lease = lease(&mailbox);
+    let (queue, mut feed, deliveries) = parts::delivery(10, Arc::clone(&mailbox));
+    queue.grant(lease.clone());
+    queue.start(LEASE, Start::Committed(Mark::at(0)));
+    let Some(Some(Change::Open { position, .. })) = once(|cx| feed.poll_change(cx)) else {
+        panic!("the lease is opened");
+    };
+    let batch = Batch {
+        lease: LEASE,
+        position,
+        first: 0,
+        next: 10,
+        leader_epoch: 1,
+        bytes: 10,
+        payload: (),
+    };
+    feed.push(batch).expect("it is open");
+    Bench { mailbox, lease, queue, feed, deliveries }
+}
+
+impl Bench {
+    pub(crate) fn take(&mut self) -> Option<Delivery<()>> {
+        once(|cx| self.deliveries.poll_next(cx)).flatten()
+    }
+}
+
+/// A waker that counts.
+#[derive(Default)]
+pub(crate) struct Woken(AtomicUsize);
+
+impl Woken {
+    pub(crate) fn times(&self) -> usize {
+        self.0.load(SeqCst)
+    }
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
