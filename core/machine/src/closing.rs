@@ -11,8 +11,8 @@ use crate::machine::Machine;
 use crate::membership::Want;
 use crate::{
     Api, Cause, CloseOptions, CloseReport, ErrorCode, Lane, LeaseId, Leave, LeaveGroup,
-    LeaveOutcome, Leaver, Left, Name, Outcome, Phase, Request, TicketId, Time, TopicPartition,
-    Verdict, judge,
+    LeaveOutcome, Leaver, Left, Name, Names, Outcome, Phase, Request, TicketId, Time,
+    TopicPartition, Verdict, judge,
 };
 
 /// A close under way.
@@ -30,6 +30,14 @@ pub(crate) struct Closing {
 impl Closing {
     pub(crate) fn rebase(&mut self, by: Time) {
         rebase(&mut self.deadline, by);
+    }
+
+    pub(crate) fn speak(&self, names: &mut Names) {
+        self.tickets.iter().for_each(|ticket| names.speak_of_ticket(*ticket));
+    }
+
+    pub(crate) fn rename(&mut self, names: &Names) {
+        self.tickets.iter_mut().for_each(|ticket| *ticket = names.ticket(*ticket));
     }
 }
 

@@ -23,12 +23,12 @@ mod tests;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::time::Duration;
+use core::{mem, time::Duration};
 
 use crate::clock::{Backoff, Tick, Window};
 use crate::{
-    ErrorCode, LeaseEnd, LeaseId, Mark, Name, OffsetToCommit, PartitionOutcome, TicketId, Time,
-    TopicPartition, Unanswered,
+    ErrorCode, LeaseEnd, LeaseId, Mark, Name, Names, OffsetToCommit, PartitionOutcome, TicketId,
+    Time, TopicPartition, Unanswered,
 };
 use account::Account;
 use entry::{Bid, Entry, Owner};
@@ -278,6 +278,29 @@ impl Ledger {
         for account in self.accounts.values_mut() {
             account.backoff.rebase(by);
         }
+    }
+
+    /// For the search: see [`Machine::renamed`](crate::Machine::renamed).
+    pub(crate) fn speak(&self, names: &mut Names) {
+        self.accounts.keys().for_each(|lease| names.speak_of_lease(*lease));
+        self.tickets.speak(names);
+    }
+
+    /// For the search: see [`Machine::renamed`](crate::Machine::renamed).
+    pub(crate) fn rename(&mut self, names: &Names) {
+        let accounts = mem::take(&mut self.accounts).into_iter();
+        self.accounts = accounts
+            .map(|(lease, mut account)| {
+                account.rename(names);
+                (names.lease(lease), account)
+            })
+            .collect();
+        self.waiting = self.waiting.iter().map(|lease| names.lease(*lease)).collect();
+        for line in self.flight.iter_mut().flat_map(|flight| &mut flight.lines) {
+            line.lease = names.lease(line.lease);
+        }
+        self.resume = names.lease(self.resume);
+        self.tickets.rename(names);
     }
 
     /// What holds between any two calls. Checks in debug builds only.

@@ -88,6 +88,13 @@ impl Beat {
         self.heard.rejoin_by
     }
 
+    /// For the canonical form: early beats that are not earlier than the others are not counted.
+    pub(crate) fn forget_spent_steps(&mut self, interval: Duration) {
+        if EARLY_BEATS.iter().skip(self.step).all(|early| *early >= interval) {
+            self.step = EARLY_BEATS.len();
+        }
+    }
+
     pub(crate) fn settle(&mut self, tick: Tick) {
         self.backoff.settle(tick);
     }

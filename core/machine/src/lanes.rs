@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use crate::heartbeat::Heard;
 use crate::machine::Machine;
 use crate::{
-    Api, Cause, Lane, LeaseId, Node, Notice, Output, Request, RequestId, Response, Target,
+    Api, Cause, Lane, LeaseId, Names, Node, Notice, Output, Request, RequestId, Response, Target,
     TicketId, Time, Unanswered,
 };
 
@@ -77,6 +77,34 @@ impl Lanes {
     pub(crate) fn rebase(&mut self, by: Time) {
         for sent in self.out.iter_mut().flatten() {
             sent.heard.rebase(by);
+        }
+    }
+
+    pub(crate) fn speak(&self, names: &mut Names) {
+        for sent in self.out.iter().flatten() {
+            match &sent.what {
+                What::Positions(leases) => leases.iter().for_each(|l| names.speak_of_lease(*l)),
+                What::Lookup(ticket) => names.speak_of_ticket(*ticket),
+                _ => {}
+            }
+        }
+    }
+
+    /// Of identities only those that still stand differ from the others.
+    pub(crate) fn rename(&mut self, names: &Names, epoch: u64, attempt: u64) {
+        self.next = Lane::ALL.len() as u64;
+        for (lane, slot) in self.out.iter_mut().enumerate() {
+            let Some(sent) = slot else { continue };
+            sent.id = RequestId(lane as u64);
+            sent.epoch = u64::from(sent.epoch == epoch);
+            sent.attempt = u64::from(sent.attempt == attempt);
+            match &mut sent.what {
+                What::Positions(leases) => {
+                    leases.iter_mut().for_each(|lease| *lease = names.lease(*lease));
+                }
+                What::Lookup(ticket) => *ticket = names.ticket(*ticket),
+                _ => {}
+            }
         }
     }
 }

@@ -6,7 +6,8 @@ use core::time::Duration;
 use crate::clock::{Tick, Window, rebase};
 use crate::machine::Machine;
 use crate::{
-    Event, LeaseChange, LeaseEnd, LeaseId, LossReason, Mark, Output, Time, TopicPartition, Waiting,
+    Event, LeaseChange, LeaseEnd, LeaseId, LossReason, Mark, Names, Output, Time, TopicPartition,
+    Waiting,
 };
 
 /// Leases in the order of their grant.
@@ -119,6 +120,22 @@ impl Leases {
         for (index, lease) in self.held.iter().enumerate() {
             let twin = self.held[..index].iter().find(|other| other.partition == lease.partition);
             debug_assert!(twin.is_none(), "{lease:?} and {twin:?}");
+        }
+    }
+
+    pub(crate) fn speak(&self, names: &mut Names) {
+        let held = self.held.iter().map(|lease| lease.id);
+        held.chain(self.handed.iter().copied()).for_each(|lease| names.speak_of_lease(lease));
+    }
+
+    /// How a lease ended that nobody speaks of will not be asked any more.
+    pub(crate) fn rename(&mut self, names: &Names) {
+        self.next = names.next_lease();
+        self.ended.retain(|(lease, _)| names.speaks_of(*lease));
+        let held = self.held.iter_mut().map(|lease| &mut lease.id);
+        let ended = self.ended.iter_mut().map(|(lease, _)| lease);
+        for lease in held.chain(self.handed.iter_mut()).chain(ended) {
+            *lease = names.lease(*lease);
         }
     }
 

@@ -32,6 +32,7 @@ mod request;
 mod status;
 mod types;
 
+pub use canonical::Names;
 pub use config::{Assignor, Config, ConfigError, SessionExpiry};
 pub use error::ErrorCode;
 pub use heartbeat::EARLY_BEATS;

@@ -9,7 +9,7 @@ use crate::leases::Position;
 use crate::machine::Machine;
 use crate::membership::Want;
 use crate::{
-    Api, Cause, CommittedError, ErrorCode, Event, Fatal, FetchedOffset, Lane, LeaseId, Mark,
+    Api, Cause, CommittedError, ErrorCode, Event, Fatal, FetchedOffset, Lane, LeaseId, Mark, Names,
     Notice, OffsetCommit, OffsetFetch, OffsetsFetched, Outcome, Output, Phase, Request, Start,
     TicketId, Time, TopicPartition, Unanswered, Verdict, judge,
 };
@@ -57,6 +57,16 @@ impl Offsets {
         for lookup in &mut self.lookups {
             rebase(&mut lookup.by, by);
         }
+    }
+
+    pub(crate) fn speak(&self, names: &mut Names) {
+        self.lookups.iter().for_each(|lookup| names.speak_of_ticket(lookup.ticket));
+        self.refused.iter().for_each(|lease| names.speak_of_lease(*lease));
+    }
+
+    pub(crate) fn rename(&mut self, names: &Names) {
+        self.lookups.iter_mut().for_each(|l| l.ticket = names.ticket(l.ticket));
+        self.refused.iter_mut().for_each(|lease| *lease = names.lease(*lease));
     }
 }
 

@@ -7,7 +7,7 @@ use super::flight::{self, Line};
 use super::tickets::Tickets;
 use super::verdict::Verdict;
 use crate::clock::Backoff;
-use crate::{ErrorCode, LeaseEnd, LeaseId, Mark, PartitionOutcome, TopicPartition};
+use crate::{ErrorCode, LeaseEnd, LeaseId, Mark, Names, PartitionOutcome, TopicPartition};
 
 /// See the module.
 ///
@@ -227,6 +227,14 @@ impl Account {
                 self.resolve(tickets, |e| Some(e.outcome(PartitionOutcome::Fenced(how))));
             }
             None => self.settle(tickets),
+        }
+    }
+
+    pub(super) fn rename(&mut self, names: &Names) {
+        for entry in &mut self.queue {
+            if let Owner::Ticket(ticket, _) = &mut entry.owner {
+                *ticket = names.ticket(*ticket);
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use core::mem;
 use super::ResolvedEntry;
 use super::entry::Owner;
 use crate::clock::rebase;
-use crate::{LeaseId, PartitionOutcome, TicketId, Time, TopicPartition};
+use crate::{LeaseId, Names, PartitionOutcome, TicketId, Time, TopicPartition};
 
 /// Collects one outcome for each entry of each call, and gives a call out when it has them all
 /// (SPEC C1).
@@ -100,6 +100,22 @@ impl Tickets {
             rebase(&mut at, by);
             self.deadlines.insert((at, ticket));
         }
+    }
+
+    pub(super) fn speak(&self, names: &mut Names) {
+        self.open.keys().for_each(|ticket| names.speak_of_ticket(*ticket));
+    }
+
+    pub(super) fn rename(&mut self, names: &Names) {
+        let open = mem::take(&mut self.open).into_iter();
+        self.open = open.map(|(id, ticket)| (names.ticket(id), ticket)).collect();
+        for slot in self.open.values_mut().flat_map(|ticket| &mut ticket.slots) {
+            // Where an entry waited that has its outcome is nothing that anybody asks.
+            let open = slot.outcome.is_none();
+            slot.lease = slot.lease.filter(|_| open).map(|lease| names.lease(lease));
+        }
+        let deadlines = self.deadlines.iter();
+        self.deadlines = deadlines.map(|(at, id)| (*at, names.ticket(*id))).collect();
     }
 
     /// `owners`: of all entries that wait. Each open slot has exactly one.
