@@ -1,7 +1,7 @@
 //! The machine's two verbs in full: what goes in, what comes out.
 
 use alloc::{collections::BTreeMap, vec::Vec};
-use core::time::Duration;
+use core::{fmt, time::Duration};
 
 use crate::{
     Api, CloseOptions, CloseReport, ErrorCode, Fatal, JoinedMember, LeaseEnd, LeaseId, LossReason,
@@ -403,3 +403,17 @@ pub enum CommittedError {
     /// The time was over before there was an answer.
     TimedOut,
 }
+
+impl fmt::Display for CommittedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CommittedError::Group(error) => write!(f, "the coordinator refused: {error}"),
+            CommittedError::Partition(partition, error) => {
+                write!(f, "the coordinator refused {partition}: {error}")
+            }
+            CommittedError::TimedOut => f.write_str("the coordinator did not answer in time"),
+        }
+    }
+}
+
+impl core::error::Error for CommittedError {}

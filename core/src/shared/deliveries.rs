@@ -128,14 +128,44 @@ impl<B> Deliveries<B> {
         self.queue.liveness.polled(false);
     }
 
+    /// What pauses and resumes leases from elsewhere.
+    pub fn valve(&self) -> Valve<B> {
+        Valve(Arc::clone(&self.queue))
+    }
+}
+
+/// Pauses and resumes leases, from any thread. Cheap to clone.
+///
+/// ```
+/// # use handover_core::machine::{Config, LeaseId};
+/// let member = handover_core::member::<()>(Config::new("orders"), Default::default())?;
+/// let valve = member.deliveries.valve();
+/// assert!(!valve.pause(LeaseId(0)), "there is no such lease");
+/// # Ok::<(), handover_core::machine::ConfigError>(())
+/// ```
+pub struct Valve<B>(Arc<Queue<B>>);
+
+impl<B> Valve<B> {
     /// Delivers nothing of this lease until it is resumed. `false` if it is over.
     pub fn pause(&self, lease: LeaseId) -> bool {
-        self.queue.slot.change(|lanes| lanes.pause(lease, true))
+        self.0.slot.change(|lanes| lanes.pause(lease, true))
     }
 
-    /// Undoes [`pause`](Deliveries::pause). `false` if the lease is over.
+    /// Undoes [`pause`](Valve::pause). `false` if the lease is over.
     pub fn resume(&self, lease: LeaseId) -> bool {
-        self.queue.slot.change(|lanes| lanes.pause(lease, false))
+        self.0.slot.change(|lanes| lanes.pause(lease, false))
+    }
+}
+
+impl<B> Clone for Valve<B> {
+    fn clone(&self) -> Self {
+        Valve(Arc::clone(&self.0))
+    }
+}
+
+impl<B> fmt::Debug for Valve<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Valve")
     }
 }
 

@@ -389,7 +389,7 @@ mod tests {
     fn a_paused_lease_neither_delivers_nor_starves_the_others() {
         let mut bench = Bench::new();
         bench.push(0, 0..90).unwrap();
-        assert!(bench.deliveries.pause(LeaseId(0)));
+        assert!(bench.deliveries.valve().pause(LeaseId(0)));
         assert!(bench.next().is_none());
         assert!(!bench.feed.wants(LeaseId(0)));
         assert!(bench.feed.wants(LeaseId(1)));
@@ -400,7 +400,7 @@ mod tests {
         assert!(!ready(&mut bench), "the budget is used up");
         let other = bench.next().unwrap();
         assert!(ready(&mut bench));
-        assert!(bench.deliveries.resume(LeaseId(0)));
+        assert!(bench.deliveries.valve().resume(LeaseId(0)));
         assert_eq!(bench.next().unwrap().lease().id(), LeaseId(0));
         drop(other);
         assert!(!ready(&mut bench), "what was given back counts again");
