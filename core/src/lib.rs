@@ -31,7 +31,7 @@ pub use handle::{CallError, CloseOnDrop, Committed, Handle, Reply};
 pub use link::{Incoming, Link, Outgoing};
 pub use member::{Member, Options, Seed, member};
 pub use shared::assignments::{Assign, Assignments};
-pub use shared::deliveries::Deliveries;
+pub use shared::deliveries::{Deliveries, Valve};
 pub use shared::delivery::Delivery;
 pub use shared::events::{EventGuard, Events};
 pub use shared::feed::Feed;
