@@ -11,6 +11,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::trouble::{Trouble, tail};
 
+/// Gets each line that a child prints.
+pub(crate) type ReadLine = Box<dyn FnMut(&str) + Send>;
+
 /// A child that is killed when this is dropped, and also if the test itself is killed: see
 /// [`leash`].
 #[derive(Debug)]
@@ -30,7 +33,7 @@ impl Process {
         what: &str,
         command: &mut Command,
         log: &Path,
-        read: Option<Box<dyn FnMut(&str) + Send>>,
+        read: Option<ReadLine>,
     ) -> Result<Process, Trouble> {
         let refused = |error| Trouble::refused(format!("start {what}"), &error);
         let file = File::options().create(true).append(true).open(log).map_err(refused)?;
@@ -131,7 +134,7 @@ fn leash(child: u32) -> std::io::Result<Child> {
     shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
 }
 
-fn each_line(stdout: ChildStdout, mut read: Box<dyn FnMut(&str) + Send>) {
+fn each_line(stdout: ChildStdout, mut read: ReadLine) {
     let mut stdout = BufReader::new(stdout);
     let mut line = Vec::new();
     while stdout.read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) {

@@ -85,7 +85,8 @@ pub enum Violation {
     },
 }
 
-/// Why a record was consumed twice: what befell the first consumer before it was consumed again.
+/// Why a record was consumed twice: what befell its first consumer; or the second, if that had the
+/// partition before the first and did not notice that the group went on without it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Cause {
     /// Nothing: it handed over or stopped in good order, or goes on. A violation.
@@ -385,16 +386,23 @@ fn owned_twice(partition: &Partition, log: &Log, verdict: &mut Verdict) {
 
 fn consumed_twice(partition: &Partition, log: &Log, verdict: &mut Verdict) {
     for (&(before, after), &(first, records)) in &log.again {
-        let before_tenure = &log.tenures[before];
-        let cause = if before == after { Cause::Redelivered } else { before_tenure.excuse() };
+        let (earlier, later) = (&log.tenures[before], &log.tenures[after]);
+        let cause = if before == after {
+            Cause::Redelivered
+        } else if after < before && later.may_overlap() {
+            // Whom the group had gone on without went on as well.
+            later.excuse()
+        } else {
+            earlier.excuse()
+        };
         *verdict.twice.entry(cause).or_default() += records;
         if cause == Cause::Clean {
             verdict.violations.push(Violation::ConsumedTwice {
                 partition: partition.clone(),
                 first,
                 records,
-                by: before_tenure.member.clone(),
-                again_by: log.tenures[after].member.clone(),
+                by: earlier.member.clone(),
+                again_by: later.member.clone(),
             });
         }
     }

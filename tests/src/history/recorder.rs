@@ -1,7 +1,7 @@
 //! Where threads and tasks tell their events, and where a test waits for them.
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::{Event, History, Kind, Verdict};
@@ -30,14 +30,14 @@ impl Recorder {
         self.shared.1.notify_all();
     }
 
-    /// What was told until now.
-    pub fn history(&self) -> History {
-        self.lock().clone()
+    /// Looks at what was told until now. Nobody can tell more meanwhile.
+    pub fn look<R>(&self, look: impl FnOnce(&History) -> R) -> R {
+        look(&self.lock())
     }
 
     /// Judges what was told until now.
     pub fn judge(&self) -> Verdict {
-        self.history().judge()
+        self.look(History::judge)
     }
 
     /// Waits until what is waited for is in the history, which is looked at after each event.
@@ -62,7 +62,7 @@ impl Recorder {
     }
 
     /// A thread that panicked while it told an event left the history as good as it was.
-    fn lock(&self) -> std::sync::MutexGuard<'_, History> {
+    fn lock(&self) -> MutexGuard<'_, History> {
         self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -95,7 +95,7 @@ fn two_owners_at_one_time_are_told() {
     let lines = "1 a assigned 0 1\n5 b assigned 0\n6 a revoked 0";
     let (owner, other) = ("a".into(), "b".into());
     let twice = Violation::OwnedTwice { partition: p(0), owner, other, at: 5 };
-    assert_eq!(violations(lines), [twice.clone()]);
+    assert_eq!(violations(lines), std::slice::from_ref(&twice));
     assert_eq!(violations("1 a assigned 0 1\n5 b assigned 0"), [twice]);
 }
 
@@ -147,6 +147,16 @@ fn a_record_consumed_twice_after_a_fault_is_counted_apart() {
 }
 
 #[test]
+fn a_member_that_wakes_up_and_goes_on_is_the_cause() {
+    let lines = "1 a assigned 0\n2 a cut\n8 b assigned 0\n9 b consumed 0 0..9\n9 a consumed 0 0..1";
+    assert_eq!(history(lines).judge().twice, [(Cause::Cut, 2)].into());
+    // But what is cut after it was given the partition has no excuse for what it did before.
+    let lines = "1 b assigned 0\n2 b consumed 0 0..9\n3 b revoked 0\n4 a assigned 0";
+    let verdict = history(&format!("{lines}\n5 a consumed 0 0..1\n6 a killed")).judge();
+    assert_eq!(verdict.twice, [(Cause::Clean, 2)].into());
+}
+
+#[test]
 fn a_redelivery_is_no_violation_and_a_rewind_is_not_even_that() {
     let lines = "1 a assigned 0\n2 a consumed 0 0..9\n3 a consumed 0 5..9";
     assert_eq!(history(lines).judge().twice, [(Cause::Redelivered, 5)].into());
@@ -158,7 +168,8 @@ fn a_redelivery_is_no_violation_and_a_rewind_is_not_even_that() {
 fn consuming_or_committing_what_one_has_not_is_told() {
     let (partition, member) = (p(1), "a".into());
     let unowned = Violation::ConsumedUnowned { partition, first: 3, member };
-    assert_eq!(violations("1 a assigned 0\n2 a consumed 1 3..4"), [unowned.clone()]);
+    let never = "1 a assigned 0\n2 a consumed 1 3..4";
+    assert_eq!(violations(never), std::slice::from_ref(&unowned));
     assert_eq!(violations("1 a assigned 1\n2 a revoked 1\n3 a consumed 1 3..4"), [unowned]);
     let lines = "1 a assigned 1\n2 a consumed 1 0..4\n3 a revoked 1\n4 a committed 1 5";
     let (partition, member) = (p(1), "a".into());

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Java;
 use crate::history::{Event, Kind, Partition, Recorder};
-use crate::process::Process;
+use crate::process::{Process, ReadLine};
 use crate::trouble::Trouble;
 
 const CLEAN: Duration = Duration::from_secs(60);
@@ -136,7 +136,8 @@ impl Consumer {
     pub fn stop(mut self) -> Result<(), Trouble> {
         self.process.signal(Signal::TERM)?;
         let status = self.process.wait(CLEAN)?;
-        let closed = self.recorder.history().of(&self.name).any(|e| e.kind == Kind::Stopped);
+        let stopped = |event: &Event| event.kind == Kind::Stopped;
+        let closed = self.recorder.look(|history| history.of(&self.name).any(stopped));
         if closed { Ok(()) } else { Err(self.process.failed(status)) }
     }
 
@@ -190,7 +191,7 @@ impl Producer {
     }
 }
 
-fn tell(name: &str, recorder: &Recorder) -> Option<Box<dyn FnMut(&str) + Send>> {
+fn tell(name: &str, recorder: &Recorder) -> Option<ReadLine> {
     let (member, recorder): (Arc<str>, _) = (name.into(), recorder.clone());
     Some(Box::new(move |line| {
         for (at, kind) in events(line) {
