@@ -50,8 +50,9 @@ impl Batch {
         Batch { parts: Vec::new(), handle, timeout, auto, exhausted: AtomicBool::new(false) }
     }
 
-    /// Adds a delivery, or as much of it as `room` records; tells how many it was.
-    pub(crate) fn push(&mut self, delivery: Delivery<DecodedBatch>, room: usize) -> usize {
+    /// Adds a delivery, or as much of it as `room` records; tells how many it was, and up to
+    /// which offset.
+    pub(crate) fn push(&mut self, delivery: Delivery<DecodedBatch>, room: usize) -> (usize, i64) {
         let range = delivery.range();
         let records = delivery.payload().clone();
         let mut count = 0;
@@ -66,7 +67,7 @@ impl Batch {
         let partition = delivery.partition().clone();
         let delivery = Mutex::new(delivery);
         self.parts.push(Part { records, partition, from: range.start, until, delivery });
-        count
+        (count, until)
     }
 
     /// The records.
