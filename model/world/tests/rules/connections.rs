@@ -169,6 +169,27 @@ fn a_closed_connection_leaves_its_parked_join_behind() {
     assert_eq!(answers.len(), 1, "the dead member's session ended");
 }
 
+#[test]
+fn a_closed_connection_leaves_its_parked_sync_behind() {
+    let mut net = Net::new(Faults { cuts: 1, ..Faults::default() });
+    let line = Line { member: 1, ..JOIN };
+    let ids = [JOIN, line].map(|line| match net.call(line, Request::JoinGroup(join(""))) {
+        Response::JoinGroup(told) => told.member,
+        other => panic!("{other:?}"),
+    });
+    net.send(JOIN, Request::JoinGroup(join(&ids[0])));
+    net.send(line, Request::JoinGroup(join(&ids[1])));
+    assert_eq!(net.settle().len(), 2);
+    net.send(line, sync(&ids[1], 1));
+    net.apply(Step::Deliver(line));
+    net.apply(Step::Fault(Fault::Cut { line, lingers: false }));
+    let next = net.send(line, beat(&ids[1], 1));
+    let answers = net.settle();
+    assert_eq!((answers.len(), answers[0].id), (1, next));
+    net.call(JOIN, sync(&ids[0], 1));
+    assert_eq!(net.network.coordinator().parked().count(), 0, "nobody reads its answer");
+}
+
 /// [ran] LeaveGroup on a second connection frees it at once.
 #[test]
 fn a_leave_on_another_lane_frees_the_group_of_it() {

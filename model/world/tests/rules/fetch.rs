@@ -1,8 +1,10 @@
 //! OffsetFetch, and the offsets that administrators delete.
 
-use handover_machine::{ErrorCode, FetchedOffset, OffsetFetch, Request, Response, TopicPartition};
+use handover_machine::{
+    ErrorCode, FetchedOffset, JoinGroup, OffsetFetch, Request, Response, TopicPartition,
+};
 
-use crate::bench::{Bench, GROUP, identity, to_commit};
+use crate::bench::{Bench, GROUP, identity, join, to_commit};
 
 fn fetch(bench: &mut Bench, partitions: Option<&[i32]>) -> Vec<FetchedOffset> {
     let t = |p: &i32| TopicPartition::new("t", *p);
@@ -70,6 +72,24 @@ fn offsets_of_subscribed_topics_are_not_deleted() {
     let unknown = bench.coordinator.delete_offsets("unknown", &asked);
     assert_eq!(unknown, Err(ErrorCode::GroupIdNotFound));
     assert_eq!(bench.coordinator.delete_offsets("", &asked), Err(ErrorCode::InvalidGroupId));
+}
+
+#[test]
+fn a_group_of_no_consumers_keeps_all_its_offsets_while_it_has_members() {
+    let mut bench = Bench::new();
+    let connect = JoinGroup { protocol_type: "connect".into(), ..join("") };
+    let caller = bench.join(JoinGroup { member_id_required: false, ..connect });
+    bench.settle();
+    let id = bench.joined(caller).member;
+    bench.sync_all(std::slice::from_ref(&id), 1);
+    bench.commit(&id, 1, 5);
+    let asked = [TopicPartition::new("t", 0)];
+    let refused = bench.coordinator.delete_offsets(GROUP, &asked);
+    assert_eq!(refused, Err(ErrorCode::NonEmptyGroup));
+    bench.leave(&[(&id, None)]);
+    let deleted = bench.coordinator.delete_offsets(GROUP, &asked);
+    assert_eq!(deleted, Ok(vec![(asked[0].clone(), ErrorCode::None)]));
+    assert_eq!(bench.committed(), None);
 }
 
 #[test]

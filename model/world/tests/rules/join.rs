@@ -13,6 +13,7 @@ fn a_newcomer_is_told_its_id_and_is_in_when_it_comes_back_with_it() {
     let first = bench.join(join(""));
     let told = bench.joined(first);
     assert_eq!(told.error, ErrorCode::MemberIdRequired);
+    assert_eq!((told.generation, told.skip_assignment, told.members.len()), (-1, false, 0));
     assert!(told.member.starts_with("client-"), "{}", told.member);
     assert_eq!((bench.state(), bench.describe().members.len()), (GroupState::Empty, 0));
 

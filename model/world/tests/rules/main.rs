@@ -1,6 +1,7 @@
 //! The coordinator's rules, each in one test, and a random driver over all of them.
 
 mod bench;
+mod canonical;
 mod commit;
 mod connections;
 mod driver;

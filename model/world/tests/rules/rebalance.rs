@@ -140,6 +140,24 @@ fn while_only_absent_static_members_are_left_the_rebalance_goes_on() {
     assert_eq!((bench.state(), bench.describe().generation), (GroupState::Empty, 2));
 }
 
+/// Version 0 of JoinGroup has no rebalance timeout.
+#[test]
+fn a_client_without_a_rebalance_timeout_is_waited_for_as_long_as_its_session() {
+    let mut bench = Bench::new();
+    let old = JoinGroup { rebalance_timeout_ms: -1, session_timeout_ms: 20_000, ..old_client() };
+    let callers = [bench.join(old.clone()), bench.join(old.clone())];
+    bench.settle();
+    let ids = callers.map(|caller| bench.joined(caller).member);
+    bench.sync_all(&ids, 1);
+    let parked = bench.join(JoinGroup { member: ids[0].clone(), ..old });
+    bench.pass(10_000);
+    bench.beat(&ids[1], 1);
+    bench.pass(9_999);
+    assert_eq!(bench.take(parked), None);
+    bench.pass(1);
+    assert_eq!(bench.joined(parked).members.len(), 1);
+}
+
 #[test]
 fn a_rebalance_timeout_of_zero_does_not_stop_the_clock() {
     let mut bench = Bench::new();

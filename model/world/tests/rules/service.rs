@@ -111,15 +111,3 @@ fn only_an_empty_group_can_be_deleted_and_its_offsets_go_with_it() {
     bench.reload();
     assert_eq!(bench.state(), GroupState::Dead);
 }
-
-#[test]
-fn a_deadline_that_has_passed_is_at_zero_after_a_rebase() {
-    let mut bench = Bench::new();
-    bench.stable(1);
-    let mut early = bench.coordinator.clone();
-    early.rebase(bench.now);
-    let due = bench.coordinator.next_wake().since(bench.now);
-    assert_eq!(early.next_wake().since(handover_machine::Time::ZERO), due);
-    early.rebase(handover_machine::Time::from_millis(1_000_000));
-    assert_eq!(early.next_wake(), handover_machine::Time::ZERO);
-}
