@@ -300,7 +300,10 @@ impl Broker {
 
     /// Stops the broker and returns when every task of it has ended. Dropping it does the same
     /// without waiting.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
+        self.clock.abort();
+        // It ends by being aborted, which is an error that tells nothing.
+        let _ = (&mut self.clock).await;
         let listeners = std::mem::take(&mut *self.listeners());
         for listener in listeners.into_values() {
             listener.stop().await;

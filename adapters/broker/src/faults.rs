@@ -87,7 +87,7 @@ impl Faults {
     /// The byte cut that a new connection takes with it.
     pub(crate) fn take_byte_cut(&self) -> Option<ByteCut> {
         let mut cuts = lock(&self.script.byte_cuts);
-        if cuts.is_empty() { None } else { Some(cuts.remove(0)) }
+        (!cuts.is_empty()).then(|| cuts.remove(0))
     }
 
     fn rule(&self, api: Option<Api>) -> FaultBuilder {
@@ -320,18 +320,15 @@ impl ByteCut {
         if direction == self.direction { self.bytes } else { usize::MAX }
     }
 
-    /// Takes note of bytes that went.
-    pub(crate) fn spend(&mut self, direction: Direction, bytes: usize) {
-        if direction == self.direction {
-            self.bytes -= bytes.min(self.bytes);
+    /// Takes note of bytes that went; true if they were the last that may go in `direction`.
+    pub(crate) fn spend(&mut self, direction: Direction, bytes: usize) -> bool {
+        if direction != self.direction {
+            return false;
         }
-        if self.is_spent() {
+        self.bytes -= bytes.min(self.bytes);
+        if self.bytes == 0 {
             self.progress.send_modify(|progress| progress.hits = 1);
         }
-    }
-
-    /// Whether the last byte has gone.
-    pub(crate) fn is_spent(&self) -> bool {
         self.bytes == 0
     }
 }

@@ -4,7 +4,6 @@
 //! channel: what waits holds its own connection and nothing else (SPEC B1). Requests that a client
 //! wrote before it closed are still served, though nobody reads the answers (SPEC B2).
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -163,12 +162,13 @@ impl Connection {
             if let Some(frame) = self.limit.split(&mut self.buffer)? {
                 return Ok(frame);
             }
-            let wanted = match &mut self.cut {
-                Some(cut) if cut.is_spent() => return Err(Closed::Silence),
-                Some(cut) => cut.left(Direction::ToBroker).min(CHUNK),
-                None => CHUNK,
-            };
-            self.buffer.reserve(wanted.max(1));
+            let spent = self.cut.as_mut().is_some_and(|cut| cut.spend(Direction::ToBroker, 0));
+            if spent {
+                return Err(Closed::Silence);
+            }
+            let left = self.cut.as_ref().map(|cut| cut.left(Direction::ToBroker));
+            let wanted = left.unwrap_or(CHUNK).min(CHUNK);
+            self.buffer.reserve(wanted);
             let mut space = (&mut self.buffer).limit(wanted);
             match timeout(IDLE, self.stream.read_buf(&mut space)).await {
                 Ok(Ok(read @ 1..)) => {
@@ -229,18 +229,10 @@ impl Connection {
         if self.is_deaf {
             return Ok(());
         }
-        let allowed = match &self.cut {
-            Some(cut) => cut.left(Direction::ToClient).min(bytes.len()),
-            None => bytes.len(),
-        };
-        let written: io::Result<()> = self.stream.write_all(&bytes[..allowed]).await;
-        self.is_deaf = written.is_err();
-        if let Some(cut) = &mut self.cut {
-            cut.spend(Direction::ToClient, allowed);
-            if cut.is_spent() {
-                return Err(Closed::Silence);
-            }
-        }
-        Ok(())
+        let left = self.cut.as_ref().map(|cut| cut.left(Direction::ToClient));
+        let allowed = left.unwrap_or(bytes.len()).min(bytes.len());
+        self.is_deaf = self.stream.write_all(&bytes[..allowed]).await.is_err();
+        let spent = self.cut.as_mut().is_some_and(|cut| cut.spend(Direction::ToClient, allowed));
+        if spent { Err(Closed::Silence) } else { Ok(()) }
     }
 }

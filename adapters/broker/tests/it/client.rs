@@ -3,10 +3,21 @@
 use bytes::{Bytes, BytesMut};
 use handover_broker::Broker;
 use handover_machine::{Request, Response};
-use handover_wire::codec::protocol;
-use handover_wire::{FrameLimit, decode_response, encode_group_request, encode_request};
+use handover_wire::codec::messages::TopicName;
+use handover_wire::codec::{StrBytes, protocol};
+use handover_wire::{FrameLimit, Sent, decode_response, encode_group_request, encode_request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+/// A string for the codec.
+pub(crate) fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+/// A topic's name for the codec.
+pub(crate) fn name(name: &str) -> TopicName {
+    TopicName(text(name))
+}
 
 /// One connection to one node.
 pub(crate) struct Client {
@@ -61,11 +72,16 @@ impl Client {
     }
 
     /// The same for a request of the machine's.
-    pub(crate) async fn try_group(&mut self, request: Request, version: i16) -> Option<Response> {
+    pub(crate) async fn send_group(&mut self, request: Request, version: i16) -> Sent {
         self.correlation += 1;
         let (bytes, sent) =
             encode_group_request(&request, version, self.correlation, Some(&self.id)).unwrap();
         self.write(&bytes).await;
+        sent
+    }
+
+    pub(crate) async fn try_group(&mut self, request: Request, version: i16) -> Option<Response> {
+        let sent = self.send_group(request, version).await;
         let frame = self.read().await?;
         Some(sent.decode(frame).unwrap())
     }

@@ -4,20 +4,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use handover_broker::{Api, Broker, Record};
-use handover_wire::codec::StrBytes;
 use handover_wire::codec::Uuid;
 use handover_wire::codec::messages::fetch_request::{FetchPartition, FetchTopic};
 use handover_wire::codec::messages::fetch_response::PartitionData;
 use handover_wire::codec::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use handover_wire::codec::messages::produce_response::PartitionProduceResponse;
-use handover_wire::codec::messages::{FetchRequest, MetadataRequest, ProduceRequest, TopicName};
+use handover_wire::codec::messages::{FetchRequest, MetadataRequest, ProduceRequest};
 use handover_wire::records::{BatchReader, BatchWriter, Compression, NewRecord};
 
-use crate::client::Client;
-
-fn name(name: &str) -> TopicName {
-    TopicName(StrBytes::from_string(name.to_owned()))
-}
+use crate::client::{Client, name};
 
 /// One batch of these values, timestamped 1000, 1001 and so on.
 fn batch(writer: BatchWriter, values: &[&str]) -> Bytes {
