@@ -153,20 +153,21 @@ impl Log {
         self.first_since(newest)
     }
 
-    /// Where the leader epoch `epoch` ends: the largest epoch that is not later, and the offset
-    /// behind its last record (`LeaderEpochFileCache.endOffsetFor`).
+    /// Where the leader epoch `epoch` ends, while the leader's is `current`: the largest epoch that
+    /// is not later and wrote something, and the offset behind its last record
+    /// (`LeaderEpochFileCache.endOffsetFor`). `None` if it is no epoch of this log.
     pub(crate) fn end_of_epoch(&self, epoch: i32, current: i32) -> Option<(i32, i64)> {
         if epoch == current {
             return Some((current, self.end));
         }
+        if !(0..current).contains(&epoch) {
+            return None;
+        }
         let next = self.epochs.partition_point(|(begun, _)| *begun <= epoch);
         let end = self.epochs.get(next).map_or(self.end, |(_, start)| *start);
-        match next.checked_sub(1) {
-            Some(at) if epoch < current => Some((self.epochs[at].0, end)),
-            // Before the first epoch there was nothing: it ended where that one begins.
-            None if epoch < current && next < self.epochs.len() => Some((epoch, end)),
-            _ => None,
-        }
+        // Before the first epoch there was nothing: it ended where that one begins.
+        let wrote = next.checked_sub(1).map_or(epoch, |at| self.epochs[at].0);
+        Some((wrote, end))
     }
 
     /// The leader epoch that wrote `offset`; `None` if it is not there.
@@ -182,8 +183,68 @@ impl Log {
             self.size -= oldest.bytes.len();
             self.start = oldest.last + 1;
         }
-        // An epoch all of whose records are gone no longer has a beginning to tell of.
-        let gone = self.epochs.iter().skip(1).take_while(|(_, start)| *start <= self.start).count();
-        self.epochs.drain(..gone);
+        // Of the epochs that began at or before the first offset, the last one wrote it.
+        let gone = self.epochs.partition_point(|(_, start)| *start <= self.start);
+        self.epochs.drain(..gone.saturating_sub(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Record;
+    use crate::record::to_batch;
+
+    fn batch(records: usize) -> Batch {
+        to_batch(&vec![Record::from("0123456789"); records]).unwrap()
+    }
+
+    /// Batches at 0..2, 2..5 and 5..6, in the epochs 0, 2 and 2.
+    fn log(retention: Option<usize>) -> Log {
+        let mut log = Log::new(retention);
+        for (records, epoch, base) in [(2, 0, 0), (3, 2, 2), (1, 2, 5)] {
+            assert_eq!(log.append(&batch(records), epoch), Appended::At(base));
+        }
+        log
+    }
+
+    #[test]
+    fn reads_whole_batches_from_the_one_that_holds_the_offset() {
+        let log = log(None);
+        let one = batch(1).bytes.len();
+        let bases = |bytes: Bytes| -> Vec<i64> {
+            batch::stamps(&bytes).iter().map(|stamp| stamp.offset).collect()
+        };
+        assert_eq!(bases(log.read(3, usize::MAX, false)), [2, 3, 4, 5]);
+        assert_eq!(bases(log.read(5, one, false)), [5]);
+        assert!(log.read(5, one - 1, false).is_empty());
+        assert_eq!(bases(log.read(5, 0, true)), [5]);
+        assert!(log.read(6, usize::MAX, true).is_empty());
+        assert_eq!(log.readable(0, usize::MAX), log.size);
+        assert_eq!(log.readable(5, usize::MAX), one);
+        assert_eq!(log.readable(0, 7), 7);
+        assert_eq!(log.readable(6, 1), 0);
+    }
+
+    #[test]
+    fn epochs_end_where_the_next_that_wrote_begins() {
+        let log = log(None);
+        assert_eq!(log.end_of_epoch(0, 4), Some((0, 2)));
+        assert_eq!(log.end_of_epoch(1, 4), Some((0, 2)));
+        assert_eq!(log.end_of_epoch(2, 4), Some((2, 6)));
+        assert_eq!(log.end_of_epoch(3, 4), Some((2, 6)));
+        assert_eq!(log.end_of_epoch(4, 4), Some((4, 6)));
+        assert_eq!(log.end_of_epoch(5, 4), None);
+        assert_eq!(log.end_of_epoch(-1, 4), None);
+        assert_eq!((log.epoch_at(1), log.epoch_at(2)), (Some(0), Some(2)));
+    }
+
+    #[test]
+    fn retention_forgets_batches_and_the_epochs_they_began() {
+        let log = log(Some(1));
+        assert_eq!((log.start(), log.end()), (5, 6), "never the newest");
+        assert_eq!(log.epochs, [(2, 2)]);
+        assert_eq!(log.end_of_epoch(0, 4), Some((0, 2)), "before the first that is known");
+        assert_eq!(Log::new(None).end_of_epoch(0, 1), Some((0, 0)));
     }
 }
