@@ -74,8 +74,9 @@ impl Use {
 
 type Slot = tokio::sync::Mutex<Line>;
 
-/// One connection, from the first attempt to the last.
-struct Line {
+/// One connection at a time to one broker, with the pauses between the attempts. Whoever holds one
+/// has connections to itself; what many share is in the cluster's slots.
+pub(crate) struct Line {
     connection: Option<(Connection, Instant)>,
     backoff: Backoff,
     /// Not before this moment is the next attempt made.
@@ -83,12 +84,13 @@ struct Line {
 }
 
 impl Line {
-    fn new(config: &ClientConfig) -> Line {
+    /// Not connected, and free to be at once.
+    pub(crate) fn new(config: &ClientConfig) -> Line {
         Line { connection: None, backoff: Backoff::new(config.retry_backoff), retry: None }
     }
 
     /// The connection, if it stands.
-    fn standing(&mut self, config: &ClientConfig) -> Option<Connection> {
+    pub(crate) fn standing(&mut self, config: &ClientConfig) -> Option<Connection> {
         let (connection, since) = self.connection.as_ref()?;
         if !connection.is_closed() {
             return Some(connection.clone());
@@ -190,19 +192,22 @@ impl Cluster {
         }
     }
 
-    /// Asks anew for all of `names` that are unknown, wrong or old.
-    pub(crate) async fn update(&self, names: &[Name]) -> Result<(), ClusterError> {
+    /// Asks anew for all of `names` that are unknown, wrong or old. Gives those that were refused.
+    pub(crate) async fn update(
+        &self,
+        names: &[Name],
+    ) -> Result<Vec<(Name, ErrorCode)>, ClusterError> {
         let _asking = self.0.asking.lock().await;
         let missing: Vec<Name> =
             names.iter().filter(|name| self.fresh(name).is_none()).cloned().collect();
         if missing.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let refused = self.refresh(&missing, false).await?;
         for (topic, error) in &refused {
             tracing::debug!(%topic, %error, "no metadata of a topic");
         }
-        Ok(())
+        Ok(refused)
     }
 
     /// What is known of a topic, if it is neither wrong nor old.
@@ -261,13 +266,25 @@ impl Cluster {
             Arc::clone(slots.entry((id, of)).or_insert_with(new))
         };
         let mut line = slot.lock().await;
+        self.reach(&mut line, id, of).await
+    }
+
+    /// The same over a line of the caller's own, which must not be used for another broker.
+    pub(crate) async fn reach(
+        &self,
+        line: &mut Line,
+        id: i32,
+        of: Use,
+    ) -> Result<Connection, ConnectionError> {
         if let Some(connection) = line.standing(&self.0.config) {
             return Ok(connection);
         }
         line.pause().await;
         let address = self.directory().node(id).map(address);
-        let address = address.ok_or(ConnectionError::UnknownBroker { id })?;
-        let opened = Connection::open(&address, &self.0.config, of.in_flight()).await;
+        let opened = match address {
+            Some(address) => Connection::open(&address, &self.0.config, of.in_flight()).await,
+            None => Err(ConnectionError::UnknownBroker { id }),
+        };
         match &opened {
             Ok(connection) => line.opened(connection),
             Err(error) => {

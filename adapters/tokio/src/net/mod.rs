@@ -11,7 +11,7 @@ mod tests;
 
 pub(crate) use backoff::Backoff;
 pub use cluster::Cluster;
-pub(crate) use cluster::{Use, address};
+pub(crate) use cluster::{Line, Use, address};
 pub(crate) use connection::Connection;
-pub(crate) use directory::Topic;
-pub(crate) use exchange::{Exchange, Group};
+pub(crate) use directory::{Leader, Topic};
+pub(crate) use exchange::{AtMost, Exchange, Group};
