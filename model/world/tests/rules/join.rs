@@ -5,7 +5,7 @@ use std::{slice::from_ref, time::Duration};
 use handover_machine::{ErrorCode, JoinGroup, Name};
 use handover_world::{CoordinatorConfig, GroupState};
 
-use crate::bench::{Bench, REBALANCE, SESSION, join, protocols};
+use crate::bench::{Bench, REBALANCE, SESSION, join, protocols, static_join};
 
 #[test]
 fn a_newcomer_is_told_its_id_and_is_in_when_it_comes_back_with_it() {
@@ -68,6 +68,23 @@ fn an_id_that_never_came_back_holds_the_group_for_its_session() {
     assert_eq!(bench.take(leader), None, "the rebalance waits for the id");
     bench.pass(1);
     assert_eq!(bench.joined(leader).generation, 2);
+}
+
+#[test]
+fn the_first_that_is_in_leads() {
+    for static_first in [true, false] {
+        let mut bench = Bench::new();
+        let mut dynamic = JoinGroup { member_id_required: false, ..join("") };
+        let mut fixed = static_join("", "i");
+        if static_first {
+            std::mem::swap(&mut dynamic, &mut fixed);
+        }
+        let callers = [bench.join(dynamic), bench.join(fixed)];
+        bench.settle();
+        let [first, second] = callers.map(|caller| bench.joined(caller));
+        assert_eq!((&first.leader, &second.leader), (&first.member, &first.member));
+        assert_eq!((first.members.len(), second.members.len()), (2, 0));
+    }
 }
 
 #[test]

@@ -167,10 +167,13 @@ fn a_rebalance_timeout_of_zero_does_not_stop_the_clock() {
     bench.sync_all(std::slice::from_ref(&fixed), 1);
     bench.join(JoinGroup { rebalance_timeout_ms: 0, ..static_join(&fixed, "i") });
     bench.sync_all(std::slice::from_ref(&fixed), 2);
-    let (newcomer, _) = bench.enter();
+    bench.join(JoinGroup { rebalance_timeout_ms: 0, ..old_client() });
+    let newcomer = bench.describe().members[0].member.clone();
+    assert_ne!(newcomer, fixed);
     bench.leave(&[(&newcomer, None)]);
+    assert_eq!(bench.coordinator.next_wake(), bench.now);
     bench.coordinator.wake(bench.now);
-    assert!(bench.coordinator.next_wake() > bench.now);
+    assert_eq!(bench.coordinator.next_wake(), bench.now + Duration::from_millis(1));
     bench.pass(SESSION as u64);
     assert_eq!(bench.state(), GroupState::Empty);
 }
