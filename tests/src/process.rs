@@ -125,6 +125,33 @@ impl Drop for Process {
     }
 }
 
+/// How long a program may run that does one thing. Thirty times what it takes on a quiet machine.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Runs a program to its end: what it printed. Programs print what went wrong either way, so that
+/// an error has the end of the log and all that was printed.
+pub(crate) fn run(
+    what: &str,
+    command: &mut Command,
+    input: &str,
+    log: &Path,
+) -> Result<String, Trouble> {
+    let (printed, lines) = std::sync::mpsc::channel();
+    let read = Box::new(move |line: &str| {
+        // Nobody listens once the program was given up.
+        let _ = printed.send(format!("{line}\n"));
+    });
+    let mut process = Process::start(what, command.stdin(Stdio::piped()), log, Some(read))?;
+    process.feed(input)?;
+    let status = process.wait(LIMIT)?;
+    let printed: String = lines.try_iter().collect();
+    if status.success() {
+        return Ok(printed);
+    }
+    let (what, status, log) = (what.into(), status.to_string(), tail(log) + "\n" + &printed);
+    Err(Trouble::Failed { what, status, log })
+}
+
 /// A shell that kills the child when our end of its standard input closes without a line, which
 /// happens however this process ends. A Java broker would go on for ever.
 fn leash(child: u32) -> std::io::Result<Child> {

@@ -138,9 +138,15 @@ fn wait_for_the_rest(recorder: &Recorder) -> Outcome {
     Ok(())
 }
 
+/// Leaves the whole history in a file if a promise was broken.
 fn judged(name: &str, recorder: &Recorder) -> Verdict {
     let verdict = recorder.judge();
     println!("{name}: {verdict}");
+    if !verdict.violations.is_empty() {
+        let file = format!("{}/{name}.history", env!("CARGO_TARGET_TMPDIR"));
+        let written = std::fs::write(&file, recorder.look(ToString::to_string));
+        println!("{file}: {written:?}");
+    }
     verdict.assert_kept();
     verdict
 }

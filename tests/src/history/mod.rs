@@ -178,3 +178,12 @@ impl History {
         judge::judge(self)
     }
 }
+
+/// One line for each event, in the order of time: what to read when a judgement surprises.
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut events: Vec<&Event> = self.events.iter().collect();
+        events.sort_by_key(|event| event.at);
+        events.iter().try_for_each(|e| writeln!(f, "{} {}: {:?}", e.at, e.member, e.kind))
+    }
+}

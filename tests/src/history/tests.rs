@@ -232,3 +232,9 @@ fn a_verdict_reads_as_a_sentence() {
                     Unconsumed { partition: t-0, first: 0, records: 1 }";
     assert_eq!(verdict.to_string(), sentence);
 }
+
+#[test]
+fn a_history_reads_in_the_order_of_time() {
+    let history = history("2 b assigned 0\n1 a started");
+    assert_eq!(history.to_string(), "1 a: Started\n2 b: Assigned([t-0])\n");
+}

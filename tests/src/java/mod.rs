@@ -6,20 +6,16 @@
 mod verifiable;
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tempfile::TempDir;
 
 pub use verifiable::{Consumer, ConsumerSetup, Producer, ProducerSetup, Protocol};
 
 use crate::kafka::{Jars, Version};
-use crate::process::Process;
+use crate::process;
 use crate::trouble::Trouble;
-
-/// How long a tool may run that does one thing. Thirty times what it takes on a quiet machine.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// Java tools of one version for one cluster. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -27,19 +23,19 @@ pub struct Java {
     jars: Jars,
     bootstrap: String,
     /// For logs and configurations; removed with the last clone.
-    folder: Arc<Option<TempDir>>,
+    folder: Arc<TempDir>,
 }
 
 impl Java {
     /// Fetches the tools of this version, for the brokers at this address.
     pub fn fetch(version: Version, bootstrap: &str) -> Result<Java, Trouble> {
-        Ok(Java::new(Jars::fetch(version)?, bootstrap))
+        Java::new(Jars::fetch(version)?, bootstrap)
     }
 
-    pub(crate) fn new(jars: Jars, bootstrap: &str) -> Java {
-        // Without a folder every use fails, and says which file it could not make.
-        let folder = Arc::new(tempfile::tempdir().ok());
-        Java { jars, bootstrap: bootstrap.into(), folder }
+    pub(crate) fn new(jars: Jars, bootstrap: &str) -> Result<Java, Trouble> {
+        let refused = |error| Trouble::refused("make a folder for Java's logs", &error);
+        let folder = Arc::new(tempfile::tempdir().map_err(refused)?);
+        Ok(Java { jars, bootstrap: bootstrap.into(), folder })
     }
 
     /// Creates a topic and waits until the controller has it.
@@ -78,7 +74,6 @@ impl Java {
         self.run("kafka-console-consumer", class, &arguments, "")
     }
 
-    /// Runs a tool to its end.
     fn run(
         &self,
         tool: &str,
@@ -86,19 +81,7 @@ impl Java {
         arguments: &[&str],
         input: &str,
     ) -> Result<String, Trouble> {
-        let (printed, lines) = std::sync::mpsc::channel();
-        let read = Box::new(move |line: &str| {
-            // Nobody listens once the tool has failed.
-            let _ = printed.send(format!("{line}\n"));
-        });
-        let mut command = self.command(class, arguments);
-        let command = command.stdin(Stdio::piped());
-        let mut process = Process::start(tool, command, &self.file(tool, "log"), Some(read))?;
-        process.feed(input)?;
-        let status = process.wait(LIMIT)?;
-        let printed: String = lines.try_iter().collect();
-        // Tools print what went wrong where they print what is right.
-        if status.success() { Ok(printed) } else { Err(with(process.failed(status), &printed)) }
+        process::run(tool, &mut self.command(class, arguments), input, &self.file(tool, "log"))
     }
 
     fn command(&self, class: &str, arguments: &[&str]) -> Command {
@@ -108,16 +91,6 @@ impl Java {
     }
 
     fn file(&self, name: &str, extension: &str) -> PathBuf {
-        let folder = self.folder.as_ref().as_ref().map(TempDir::path);
-        folder.unwrap_or("no-temporary-folder".as_ref()).join(format!("{name}.{extension}"))
-    }
-}
-
-fn with(trouble: Trouble, printed: &str) -> Trouble {
-    match trouble {
-        Trouble::Failed { what, status, log } => {
-            Trouble::Failed { what, status, log: format!("{log}\n{printed}") }
-        }
-        other => other,
+        self.folder.path().join(format!("{name}.{extension}"))
     }
 }

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::process;
 use crate::trouble::Trouble;
 
 /// A version of Apache Kafka that Maven Central has.
@@ -57,6 +58,14 @@ impl Jars {
         self.version
     }
 
+    /// Compiles and runs a Java source of this package's folder `kafka`: what it printed.
+    pub fn run_source(&self, file: &str, input: &str) -> Result<String, Trouble> {
+        let refused = |error| Trouble::refused("make a file for Java's log", &error);
+        let log = tempfile::NamedTempFile::new().map_err(refused)?;
+        let source = format!("{FILES}/{file}");
+        process::run(file, &mut self.java("512m", &source), input, log.path())
+    }
+
     /// A command that runs a class with this much heap. Compiled quickly rather than well, as
     /// all of it is short-lived.
     pub(crate) fn java(&self, heap: &str, class: &str) -> Command {
@@ -72,7 +81,7 @@ impl Jars {
     }
 }
 
-/// The package's files for Kafka: the project for Maven and the logging.
+/// The package's files for Kafka: the project for Maven, the logging, Java sources.
 const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/kafka");
 
 fn target() -> PathBuf {

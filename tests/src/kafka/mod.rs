@@ -80,7 +80,9 @@ impl Setup {
         }
         nodes.iter_mut().try_for_each(|node| node.launch(&jars))?;
         nodes.iter_mut().try_for_each(|node| node.wait_for_listener(LIMIT))?;
-        Ok(Kafka { nodes, jars, _folder: folder })
+        let bootstrap: Vec<String> = nodes.iter().map(Node::address).collect();
+        let java = Java::new(jars.clone(), &bootstrap.join(","))?;
+        Ok(Kafka { nodes, jars, java, _folder: folder })
     }
 }
 
@@ -90,6 +92,7 @@ pub struct Kafka {
     // Before the folder: the nodes end before their data goes.
     nodes: Vec<Node>,
     jars: Jars,
+    java: Java,
     _folder: TempDir,
 }
 
@@ -106,7 +109,7 @@ impl Kafka {
 
     /// The Java tools of the same version, bound to this cluster.
     pub fn java(&self) -> Java {
-        Java::new(self.jars.clone(), &self.bootstrap())
+        self.java.clone()
     }
 
     /// Kills a node without warning.
