@@ -180,7 +180,7 @@ impl Cluster {
         for (broker, asks) in asks {
             let mut found =
                 list_offsets(self, broker, isolation, &asks).await.inspect_err(|_| {
-                    asks.iter().for_each(|ask| self.mark_stale(&ask.partition.topic))
+                    asks.iter().for_each(|ask| self.mark_stale(&ask.partition.topic));
                 })?;
             for Ask { partition, .. } in asks {
                 let offset = match found.remove(&partition) {

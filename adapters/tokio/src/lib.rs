@@ -6,6 +6,7 @@ mod error;
 mod link;
 mod net;
 mod offsets;
+pub mod producer;
 
 pub use admin::NewTopic;
 pub use config::ClientConfig;

@@ -75,12 +75,6 @@ impl Connection {
         self.0.shared.lock().closed.is_some()
     }
 
-    /// Closes it: what is unanswered is answered with `reason`.
-    pub(crate) fn close(&self, reason: ConnectionError) {
-        self.0.shared.close(reason);
-        self.0.task.abort();
-    }
-
     /// Sends a request and waits for its answer, for at most `timeout`; an answer that does not
     /// come in time closes the connection.
     ///

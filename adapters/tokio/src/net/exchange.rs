@@ -66,6 +66,31 @@ impl<R: Request<Response: Throttle + Send + 'static>> Exchange for R {
     }
 }
 
+/// A request in a version that is not higher than this one.
+#[derive(Debug)]
+pub(crate) struct AtMost<R>(pub(crate) i16, pub(crate) R);
+
+impl<R: Exchange> Exchange for AtMost<R> {
+    type Answer = R::Answer;
+    type Sent = R::Sent;
+
+    fn api(&self) -> ApiKey {
+        self.1.api()
+    }
+
+    fn encode(&self, version: i16, id: i32, client: &str) -> Result<(Bytes, R::Sent), WireError> {
+        self.1.encode(version, id, client)
+    }
+
+    fn decode(sent: R::Sent, frame: Bytes) -> Result<(R::Answer, Duration), WireError> {
+        R::decode(sent, frame)
+    }
+
+    fn version(&self, versions: &Negotiated) -> Result<i16, WireError> {
+        Ok(self.1.version(versions)?.min(self.0))
+    }
+}
+
 /// A request of a group member.
 #[derive(Debug)]
 pub(crate) struct Group(pub(crate) machine::Request);
