@@ -18,7 +18,7 @@ use crate::{ErrorCode, LeaseEnd, LeaseId, Mark, Names, PartitionOutcome, TopicPa
 pub(super) struct Account {
     partition: TopicPartition,
     queue: VecDeque<Entry>,
-    /// A rewind asked after the last entry of the queue, or after the request that is out.
+    /// A rewind asked after the last entry of the queue.
     rewind: Option<i64>,
     /// What the coordinator last acknowledged, or had when the lease began.
     pub(super) acked: Option<Mark>,
@@ -85,10 +85,9 @@ impl Account {
         if self.ended.is_some() || !lowers {
             return;
         }
-        if self.in_flight || !self.queue.is_empty() {
-            self.rewind = lower(self.rewind, Some(to));
-        } else {
-            self.begin_run(to);
+        match self.queue.is_empty() {
+            true => self.begin_run(to),
+            false => self.rewind = lower(self.rewind, Some(to)),
         }
     }
 
@@ -137,7 +136,7 @@ impl Account {
     }
 
     pub(super) fn mend(&mut self) {
-        self.mend |= self.straggler && self.standing.is_some() && self.ended.is_none();
+        self.mend |= self.straggler && self.standing.is_some();
     }
 
     pub(super) fn end(&mut self, how: LeaseEnd, tickets: &mut Tickets) {
@@ -145,7 +144,6 @@ impl Account {
             return;
         }
         self.ended = Some(how);
-        self.mend = false;
         let fenced = PartitionOutcome::Fenced(how);
         self.resolve(tickets, |e| (!e.sending).then(|| e.outcome(fenced)));
     }
@@ -223,7 +221,6 @@ impl Account {
         self.mend |= mends && self.standing.is_some();
         match self.ended {
             Some(how) => {
-                self.mend = false;
                 self.resolve(tickets, |e| Some(e.outcome(PartitionOutcome::Fenced(how))));
             }
             None => self.settle(tickets),
@@ -249,8 +246,8 @@ impl Account {
         debug_assert!(out == 0 || self.in_flight, "entries are out with their account only");
         debug_assert!(out <= self.run(), "what is out is of one run");
         debug_assert!(self.queue.iter().all(|e| e.sending || e.owner != Owner::Nobody));
-        debug_assert!(self.in_flight || first.is_none_or(|e| e.rewind.is_none()), "run begun");
-        debug_assert!(self.rewind.is_none() || self.in_flight || first.is_some());
+        debug_assert!(first.is_none_or(|e| e.rewind.is_none()), "the first run has begun");
+        debug_assert!(self.rewind.is_none() || first.is_some(), "else it has begun");
         debug_assert!(self.ended.is_none() || self.queue.len() == out, "ended: only what is out");
         debug_assert!(self.floor <= self.acked.map(|mark| mark.offset), "a floor is acknowledged");
         debug_assert!(
@@ -260,7 +257,7 @@ impl Account {
         );
     }
 
-    /// How many entries the first run has. None while a request of the run before is out.
+    /// How many entries the first run has.
     fn run(&self) -> usize {
         self.queue.iter().take_while(|entry| entry.rewind.is_none()).count()
     }
@@ -286,11 +283,9 @@ impl Account {
     /// (SPEC C4).
     fn settle(&mut self, tickets: &mut Tickets) {
         loop {
-            if !self.in_flight {
-                let next = self.queue.front_mut().map_or(&mut self.rewind, |e| &mut e.rewind);
-                if let Some(to) = next.take() {
-                    self.begin_run(to);
-                }
+            let next = self.queue.front_mut().map_or(&mut self.rewind, |e| &mut e.rewind);
+            if let Some(to) = next.take() {
+                self.begin_run(to);
             }
             let open = self.queue.len();
             let (mut ahead, covered) = (self.run(), self.covered());
@@ -355,9 +350,7 @@ impl Account {
         let failure = &mut self.failure;
         self.queue.retain(|entry| {
             let Some(outcome) = come_to(entry) else { return true };
-            if entry.owner != Owner::Nobody {
-                *failure = Some(outcome).filter(|outcome| !outcome.is_committed());
-            }
+            *failure = Some(outcome).filter(|outcome| !outcome.is_committed());
             tickets.settle(entry.owner, outcome);
             false
         });

@@ -176,6 +176,38 @@ fn an_unknown_partition_delays_no_other_and_no_hand_over() {
 }
 
 #[test]
+fn a_later_answer_takes_back_that_a_partition_is_unknown() {
+    let mut b = Bench::new();
+    b.call(1, vec![entry(A, 10)]);
+    b.send();
+    b.all(ErrorCode::UnknownTopicOrPartition);
+    b.pass(200);
+    b.send();
+    b.all(ErrorCode::CoordinatorLoadInProgress);
+    assert!(b.ledger.outstanding(A));
+    b.pass(10_000);
+    assert_eq!(b.resolved(), [(1, vec![Withdrawn])]);
+}
+
+#[test]
+fn a_partition_that_is_known_again_starts_with_the_shortest_wait() {
+    let mut b = Bench::new();
+    let mut waits = Vec::new();
+    for error in [ErrorCode::UnknownTopicId, ErrorCode::UnknownTopicId, ErrorCode::None] {
+        b.call(b.now.as_millis(), vec![entry(A, 10)]);
+        b.send();
+        b.all(error);
+        waits.push(b.ledger.windows()[1].latest.since(b.now).as_millis());
+        b.pass(300);
+    }
+    b.call(1, vec![entry(A, 11)]);
+    b.send();
+    b.all(ErrorCode::UnknownTopicId);
+    waits.push(b.ledger.windows()[1].latest.since(b.now).as_millis());
+    assert_eq!((waits[0], waits[1], waits[3]), (120, 240, 120));
+}
+
+#[test]
 fn an_unknown_partition_with_an_attempt_unanswered_is_unknown() {
     let mut b = Bench::new();
     b.call(1, vec![entry(A, 10)]);

@@ -103,3 +103,16 @@ fn a_commit_below_where_the_application_went_back_to_does_not_undo_what_may_stan
     b.call(3, vec![entry(A, 33)]);
     assert_eq!(b.send(), [(1, 33)], "but this one is meant");
 }
+
+#[test]
+fn an_offset_that_may_stand_above_the_fetched_one_is_not_undone() {
+    let mut b = Bench::new();
+    b.call(1, vec![entry(A, 30)]);
+    b.send();
+    b.answer(Err(Unanswered::Lost));
+    b.ledger.cancel(TicketId(1));
+    b.ledger.acknowledged(A, Mark::at(20), None);
+    b.pass(200);
+    b.call(2, vec![entry(A, 25)]);
+    assert_eq!(b.send(), [(1, 30)]);
+}

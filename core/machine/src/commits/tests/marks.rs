@@ -70,3 +70,29 @@ fn the_last_failure_is_told_until_something_is_acknowledged() {
     b.commit_all();
     assert_eq!(b.ledger.last_failure(A), None);
 }
+
+#[test]
+fn a_mark_after_a_rewind_does_not_join_a_mark_before_it() {
+    let seek: fn(&mut Bench) = |b| b.ledger.rewind(A, 5);
+    let commit: fn(&mut Bench) = |b| b.call(1, vec![back(A, 5)]);
+    for rewind in [seek, commit] {
+        let mut b = Bench::new();
+        b.ledger.mark(A, Mark::at(30));
+        rewind(&mut b);
+        b.ledger.mark(A, Mark::at(8));
+        assert_eq!(b.send(), [(1, 30)]);
+        b.ok();
+        assert_eq!(b.send(), [(1, 8)]);
+    }
+}
+
+#[test]
+fn a_cancelled_commit_that_is_acknowledged_is_no_failure() {
+    let mut b = Bench::new();
+    b.call(1, vec![entry(A, 10)]);
+    b.send();
+    b.ledger.cancel(TicketId(1));
+    assert_eq!(b.ledger.last_failure(A), Some(Unknown));
+    b.ok();
+    assert_eq!(b.ledger.last_failure(A), None);
+}

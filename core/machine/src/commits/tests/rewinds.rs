@@ -104,12 +104,64 @@ fn a_rewind_outlives_the_entry_that_brought_it() {
 }
 
 #[test]
+fn a_seek_back_parts_what_was_asked_before_it_from_what_is_asked_after_it() {
+    let mut b = Bench::new();
+    b.ledger.acknowledged(A, Mark::at(10), None);
+    b.call(1, vec![entry(A, 30)]);
+    b.ledger.rewind(A, 20);
+    b.call(2, vec![entry(A, 22)]);
+    assert_eq!(b.send(), [(1, 30)]);
+    b.ok();
+    assert_eq!(b.send(), [(1, 22)]);
+    b.ok();
+    assert_eq!(b.ledger.committed(A), Some(Mark::at(22)));
+}
+
+#[test]
+fn a_seek_back_lets_go_of_an_offset_that_may_stand_above_the_floor() {
+    let mut b = Bench::new();
+    b.ledger.acknowledged(A, Mark::at(10), None);
+    b.call(1, vec![entry(A, 30)]);
+    b.send();
+    b.answer(Err(Unanswered::Lost));
+    b.ledger.cancel(TicketId(1));
+    b.ledger.rewind(A, 20);
+    b.pass(200);
+    b.call(2, vec![entry(A, 22)]);
+    assert_eq!(b.send(), [(1, 22)]);
+}
+
+#[test]
+fn a_second_seek_between_two_commits_takes_nothing_of_the_first_back() {
+    let mut b = Bench::new();
+    b.call(1, vec![entry(A, 40)]);
+    b.commit_all();
+    b.ledger.rewind(A, 5);
+    b.ledger.rewind(A, 20);
+    b.call(2, vec![entry(A, 7)]);
+    assert_eq!(b.send(), [(1, 7)]);
+}
+
+#[test]
+fn a_fetch_that_is_answered_while_a_commit_is_out_decides_nothing_about_it() {
+    let mut b = Bench::new();
+    b.call(1, vec![entry(A, 15)]);
+    b.send();
+    b.ledger.acknowledged(A, Mark::at(20), None);
+    assert_eq!(b.resolved(), []);
+    b.ok();
+    assert_eq!(b.resolved(), [(1, vec![Committed { at: 15 }])]);
+    assert_eq!(b.ledger.committed(A), Some(Mark::at(15)));
+}
+
+#[test]
 fn a_seek_forward_parts_nothing() {
     let mut b = Bench::new();
     b.call(1, vec![entry(A, 20)]);
     b.commit_all();
     b.call(2, vec![entry(A, 25)]);
     b.ledger.rewind(A, 100);
+    b.ledger.rewind(A, 25);
     b.call(3, vec![entry(A, 101)]);
     assert_eq!(b.send(), [(1, 101)]);
     b.ok();
