@@ -8,6 +8,8 @@ mod backend {
     use loom::thread::JoinHandle;
 
     pub(crate) const CHECKER: &str = "loom";
+    /// What the name of a model of the whole core begins with.
+    pub(crate) const WHOLE: &str = "";
     /// The most executions that a model may need: more are too slow to be run at each change.
     pub(crate) const BUDGET: usize = 200_000;
     /// For the broken twins that some controls are made of.
@@ -35,6 +37,11 @@ mod backend {
         builder.max_permutations = None;
         builder.max_branches = 100_000;
         builder.check(body);
+    }
+
+    /// The whole core is explored like its parts.
+    pub(crate) fn explore_whole(body: impl Fn() + Send + Sync + 'static) {
+        explore(body);
     }
 }
 

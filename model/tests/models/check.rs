@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{env, fs};
 
-use crate::backend::{BUDGET, CHECKER, DEADLOCK, explore};
+use crate::backend::{BUDGET, CHECKER, DEADLOCK, WHOLE, explore, explore_whole};
 
 const COUNTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/counts.toml");
 const BLESS: &str = "HANDOVER_BLESS";
@@ -28,15 +28,28 @@ const CONTROL: &str = "HANDOVER_CONTROL";
 
 /// Explores `body` to the end and compares the number of executions.
 pub(crate) fn check(name: impl Into<String>, body: impl Fn() + Send + Sync + 'static) {
-    let name = name.into();
+    run(name.into(), |counted| explore(counted), body);
+}
+
+/// Explores a body of the whole core: to the end under loom, by samples under shuttle, whose
+/// search is too simple for it. The name in the file says which.
+pub(crate) fn check_whole(name: impl Into<String>, body: impl Fn() + Send + Sync + 'static) {
+    run(format!("{WHOLE}{}", name.into()), |counted| explore_whole(counted), body);
+}
+
+fn run<B: Fn() + Send + Sync + 'static>(
+    name: String,
+    explore: impl FnOnce(Box<dyn Fn() + Send + Sync>),
+    body: B,
+) {
     let model = name.clone();
     let executions = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&executions);
-    explore(move || {
+    explore(Box::new(move || {
         let so_far = counter.fetch_add(1, Relaxed);
         assert!(so_far < BUDGET, "{model} needs more than {BUDGET} executions");
         body();
-    });
+    }));
     let executions = executions.load(Relaxed);
     println!("{CHECKER} {name}: {executions} executions");
     compare(&name, executions);
@@ -53,8 +66,17 @@ pub(crate) enum Reason {
 /// Explores `body`, which must fail for this reason. `name` is the path of the calling test
 /// below `models`: the child process runs that one again.
 pub(crate) fn control(name: &str, reason: &Reason, body: impl Fn() + Send + Sync + 'static) {
+    must_fail(name, reason, || explore(body));
+}
+
+/// The same, explored as [`check_whole`] does.
+pub(crate) fn control_whole(name: &str, reason: &Reason, body: impl Fn() + Send + Sync + 'static) {
+    must_fail(name, reason, || explore_whole(body));
+}
+
+fn must_fail(name: &str, reason: &Reason, explore: impl FnOnce()) {
     if env::var_os(CONTROL).is_some_and(|chosen| *chosen == *name) {
-        return explore(body);
+        return explore();
     }
     let itself = env::current_exe().expect("a running test has a path");
     let child = Command::new(itself)

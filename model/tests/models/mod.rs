@@ -6,6 +6,7 @@ mod fixture;
 
 mod assignments;
 mod cancel;
+mod close;
 mod delivery_comes_back;
 mod delivery_or_purge;
 mod event_once;
@@ -15,8 +16,10 @@ mod liveness;
 mod lost_wins;
 mod mailbox;
 mod mark_before_drained;
+mod rebalance;
 mod reentrant;
 mod repoll;
 mod room;
 mod seek_voids;
 mod ticket;
+mod town;
