@@ -233,7 +233,6 @@ impl Group {
     pub(super) fn remove(&mut self, id: &str) {
         self.members.remove(id);
         self.pending.remove(id);
-        self.unsynced.remove(id);
         if self.is_leader(id) {
             self.leader = self.members.keys().next().cloned();
         }

@@ -139,7 +139,8 @@ impl Group {
 }
 
 /// A commit is one atomic batch in the offsets topic, and one that is too big is refused whole.
-/// The sizes are those of `OffsetCommitKey` and `OffsetCommitValue` and of a record's frame.
+/// The sizes are about those of `OffsetCommitKey` and of `OffsetCommitValue` with a topic id, and
+/// of the frames of a record and a batch.
 fn fits_one_batch(
     config: &CoordinatorConfig,
     request: &OffsetCommit,
@@ -148,7 +149,7 @@ fn fits_one_batch(
     const BATCH: usize = 61;
     const FRAME: usize = 10;
     const KEY: usize = 2 + 2 + 2 + 4;
-    const VALUE: usize = 2 + 8 + 4 + 2 + 8;
+    const VALUE: usize = 2 + 8 + 4 + 2 + 8 + 1 + 18;
     let record = |o: &OffsetToCommit| {
         let metadata = o.metadata.as_ref().map_or(0, |m| m.len());
         FRAME + KEY + request.group.len() + o.partition.topic.len() + VALUE + metadata

@@ -85,7 +85,6 @@ impl Group {
             self.generation += 1;
             self.protocol = None;
             self.phase = Phase::Empty;
-            self.unsynced.clear();
             self.persist();
             return;
         }

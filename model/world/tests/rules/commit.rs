@@ -138,6 +138,19 @@ fn a_commit_is_one_batch_or_nothing() {
 }
 
 #[test]
+fn a_commit_fills_its_batch_to_the_last_byte() {
+    for (commit_batch_max, error) in [(131, ErrorCode::None), (130, ErrorCode::UnknownServerError)]
+    {
+        let config = CoordinatorConfig { commit_batch_max, ..CoordinatorConfig::default() };
+        let mut bench = Bench::with(config);
+        // 61 for the batch, 10 for the record, 10 for the key with "orders" and "t", 43 for the value.
+        assert_eq!(bench.commit_as(nobody(), 5), error);
+        let note = vec![to_commit(0, 5, Some("x"))];
+        assert_eq!(bench.commit_all(nobody(), note), [ErrorCode::UnknownServerError]);
+    }
+}
+
+#[test]
 fn an_error_of_the_request_is_told_of_each_partition() {
     let config = CoordinatorConfig { max_group_size: 1, ..CoordinatorConfig::default() };
     let mut bench = Bench::with(config);

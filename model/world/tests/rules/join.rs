@@ -25,6 +25,7 @@ fn a_newcomer_is_told_its_id_and_is_in_when_it_comes_back_with_it() {
     assert_eq!(joined.protocol.as_deref(), Some("range"));
     assert_eq!(joined.protocol_type.as_deref(), Some("consumer"));
     assert_eq!(joined.members.len(), 1, "the leader sees everybody");
+    assert!(!joined.skip_assignment);
     assert_eq!(bench.state(), GroupState::CompletingRebalance);
 }
 

@@ -1,7 +1,9 @@
 //! Static members: coming back, taking the place of their old self, fencing it.
 
+use std::time::Duration;
+
 use handover_machine::{ErrorCode, JoinGroup, Name};
-use handover_world::{Client, GroupState};
+use handover_world::{Client, CoordinatorConfig, GroupState};
 
 use crate::bench::{Bench, SESSION, join, protocols, static_identity, static_join};
 
@@ -148,6 +150,38 @@ fn the_session_of_the_new_self_starts_at_its_return() {
     let back = bench.joined(caller).member;
     bench.pass(SESSION as u64 - 1);
     assert_eq!(bench.beat(&back, 2), ErrorCode::None);
+}
+
+#[test]
+fn the_parked_join_of_the_new_self_keeps_it_beyond_its_session() {
+    let (mut bench, leader, old) = group_with_follower();
+    let several = protocols(&["range", "sticky"]);
+    bench.join(JoinGroup { protocols: several, ..static_join(&old, "i") });
+    bench.join(join(""));
+    bench.join(join(&leader));
+    let parked = bench.join(static_join("", "i"));
+    bench.pass(SESSION as u64 - 1);
+    assert_eq!(bench.take(parked), None, "the id that was given has not come back");
+    let waits = bench.join(JoinGroup { session_timeout_ms: 50_000, ..join("") });
+    bench.joined(waits);
+    bench.pass(30_000);
+    assert_eq!(bench.take(parked), None);
+    bench.pass(20_000);
+    assert_eq!(bench.joined(parked).error, ErrorCode::None);
+}
+
+#[test]
+fn one_that_returns_in_its_first_join_of_all_is_kept_likewise() {
+    let delay = Duration::from_secs(20);
+    let config =
+        CoordinatorConfig { initial_rebalance_delay: delay, ..CoordinatorConfig::default() };
+    let mut bench = Bench::with(config);
+    bench.join(static_join("", "i"));
+    let parked = bench.join(static_join("", "i"));
+    bench.pass(2 * SESSION as u64 - 1);
+    assert_eq!(bench.take(parked), None);
+    bench.pass(1);
+    assert_eq!(bench.joined(parked).error, ErrorCode::None);
 }
 
 /// The old id stays among those that have not synced, as in Kafka.
