@@ -273,6 +273,7 @@ pub(crate) mod code {
     pub(crate) const UNKNOWN_LEADER_EPOCH: ErrorCode = ErrorCode::Other(75);
     pub(crate) const OFFSET_NOT_AVAILABLE: ErrorCode = ErrorCode::Other(78);
     pub(crate) const INCONSISTENT_TOPIC_ID: ErrorCode = ErrorCode::Other(103);
+    pub(crate) const REBOOTSTRAP_REQUIRED: ErrorCode = ErrorCode::Other(129);
 
     pub(crate) const NAMES: &[(ErrorCode, &str)] = &[
         (OFFSET_OUT_OF_RANGE, "OFFSET_OUT_OF_RANGE"),
@@ -300,6 +301,7 @@ pub(crate) mod code {
         (OFFSET_NOT_AVAILABLE, "OFFSET_NOT_AVAILABLE"),
         (ErrorCode::Other(87), "INVALID_RECORD"),
         (INCONSISTENT_TOPIC_ID, "INCONSISTENT_TOPIC_ID"),
+        (REBOOTSTRAP_REQUIRED, "REBOOTSTRAP_REQUIRED"),
     ];
 
     /// Whether the broker may answer otherwise a little later, as `RetriableException` says in the

@@ -8,13 +8,11 @@ use tokio::time::Instant;
 
 use super::FetchReport;
 use super::engine::{Engine, Kind, Work};
-use super::epochs::{self, Ends};
 use super::errands::{Answer, Fetched, Outcome};
-use super::partition::{Place, Stage, Verdict, policy};
+use super::partition::{Place, Stage, Verdict};
 use super::unread::{Reading, Unread};
 use crate::error::{ClusterError, ConnectionError, Named};
-use crate::net::{Line, Topic};
-use crate::offsets::Found;
+use crate::net::Line;
 
 impl Engine {
     /// An errand is done; without an outcome if its task panicked.
@@ -48,7 +46,7 @@ impl Engine {
         }
     }
 
-    fn returned(&mut self, work: &Work, lease: LeaseId) -> bool {
+    pub(super) fn returned(&mut self, work: &Work, lease: LeaseId) -> bool {
         self.partitions.get_mut(&lease).is_some_and(|p| p.returned(work.errand))
     }
 
@@ -103,6 +101,12 @@ impl Engine {
         let led = work.leases.iter().filter_map(|lease| self.partitions.get(lease));
         let topics: BTreeSet<&Name> = led.map(|partition| &partition.name.topic).collect();
         topics.into_iter().for_each(|topic| self.cluster.mark_stale(topic));
+        for lease in &work.leases {
+            if let Some(partition) = self.partitions.get_mut(lease) {
+                // If it was a replica, its leader may still be there.
+                partition.replica = None;
+            }
+        }
         if error.is_lasting() {
             let leases = work.leases.clone();
             leases.into_iter().for_each(|l| self.tell_denied(l, ErrorCode::UnsupportedVersion));
@@ -111,12 +115,6 @@ impl Engine {
 
     fn unanswered(&mut self, work: &Work, error: &ConnectionError) {
         self.unreachable(work, error);
-        for lease in &work.leases {
-            if let Some(partition) = self.partitions.get_mut(lease) {
-                // The replica is gone too, as far as one can tell from here.
-                partition.replica = None;
-            }
-        }
         self.fail(work);
     }
 
@@ -135,6 +133,11 @@ impl Engine {
             }
             Err(error) => {
                 tracing::debug!(%error, "no metadata");
+                if let ClusterError::Refused { error, .. } = error {
+                    let topics = self.partitions.values().map(|p| p.name.topic.clone());
+                    let topics: BTreeSet<Name> = topics.collect();
+                    topics.iter().for_each(|topic| self.refuse_topic(topic, error));
+                }
                 false
             }
         };
@@ -259,7 +262,7 @@ impl Engine {
     }
 
     /// The lease is closed or there was a seek: the change that says so is on its way.
-    fn turned_away(&mut self, lease: LeaseId, refused: Refused) {
+    pub(super) fn turned_away(&mut self, lease: LeaseId, refused: Refused) {
         let Some(partition) = self.partitions.get_mut(&lease) else { return };
         tracing::debug!(partition = %partition.name, %refused, "records dropped");
         if let Refused::Gap { expected } = refused {
@@ -312,85 +315,8 @@ impl Engine {
         }
     }
 
-    fn located(&mut self, work: &Work, found: &Found) {
-        for lease in &work.leases {
-            if !self.returned(work, *lease) {
-                continue;
-            }
-            let Some(partition) = self.partitions.get_mut(lease) else { continue };
-            match found.get(&partition.name) {
-                Some(Ok(offset)) if *offset >= 0 => self.go_to(*lease, Mark::at(*offset), -1),
-                Some(Err(error)) => self.refuse(*lease, *error, -1),
-                Some(Ok(_)) | None => partition.failed(Instant::now()),
-            }
-        }
-    }
-
-    /// The log goes on at `to`, whatever was expected.
-    fn go_to(&mut self, lease: LeaseId, to: Mark, compared: i32) {
-        let Some(partition) = self.partitions.get_mut(&lease) else { return };
-        tracing::info!(partition = %partition.name, offset = to.offset, "moved");
-        match self.feed.moved(lease, partition.position, to.offset) {
-            Ok(position) => {
-                partition.position = position;
-                partition.enter(Stage::Fetch(Place { compared, ..Place::new(to) }));
-            }
-            Err(refused) => self.turned_away(lease, refused),
-        }
-    }
-
-    fn compared(&mut self, work: &Work, asks: Vec<epochs::Ask>, ends: &Ends) {
-        for (lease, ask) in work.leases.iter().zip(asks) {
-            if !self.returned(work, *lease) {
-                continue;
-            }
-            let Some(partition) = self.partitions.get_mut(lease) else { continue };
-            let Stage::Fetch(place) = &mut partition.stage else { continue };
-            let told = match ends {
-                // Nothing can be known: as before there were epochs.
-                Ends::NotOffered => {
-                    place.compared = ask.leader_epoch;
-                    continue;
-                }
-                Ends::Told(told) => told.get(&ask.partition),
-            };
-            match told {
-                Some(Ok(Some(end))) if end.offset >= place.offset => {
-                    place.compared = ask.leader_epoch;
-                }
-                Some(Ok(end)) => self.truncated(*lease, *end, ask.leader_epoch),
-                Some(Err(error)) => self.refuse(*lease, *error, ask.leader_epoch),
-                None => partition.failed(Instant::now()),
-            }
-        }
-    }
-
-    /// Records that were read are not in the leader's log (KIP-320): goes on where the two part,
-    /// if that is known, as far as the policy lets it.
-    fn truncated(&mut self, lease: LeaseId, end: Option<epochs::End>, leader_epoch: i32) {
-        let Some(partition) = self.partitions.get(&lease) else { return };
-        tracing::warn!(partition = %partition.name, ?end, "the log was truncated");
-        match end {
-            Some(end) if policy(self.config.reset).is_some() => {
-                let to = Mark { offset: end.offset, leader_epoch: end.epoch };
-                self.go_to(lease, to, leader_epoch);
-            }
-            _ => self.reset(lease, "the log was truncated"),
-        }
-    }
-
-    /// A topic made anew has other records under the same offsets.
-    pub(super) fn check_topic(&mut self, lease: LeaseId, topic: &Topic) {
-        let Some(partition) = self.partitions.get_mut(&lease) else { return };
-        let before = std::mem::replace(&mut partition.topic_id, topic.id);
-        let remade = !before.is_nil() && !topic.id.is_nil() && before != topic.id;
-        if remade && matches!(partition.stage, Stage::Fetch(_)) {
-            self.reset(lease, "the topic was made anew");
-        }
-    }
-
     /// The broker refuses a partition. `asked_epoch` is of the leader that was asked.
-    fn refuse(&mut self, lease: LeaseId, error: ErrorCode, asked_epoch: i32) {
+    pub(super) fn refuse(&mut self, lease: LeaseId, error: ErrorCode, asked_epoch: i32) {
         let now = Instant::now();
         let Some(partition) = self.partitions.get_mut(&lease) else { return };
         let name = &partition.name;
@@ -414,23 +340,6 @@ impl Engine {
             Verdict::Denied => {
                 partition.failed(now);
                 self.tell_denied(lease, error);
-            }
-        }
-    }
-
-    /// Starts again where the policy says.
-    fn reset(&mut self, lease: LeaseId, why: &str) {
-        let Some(partition) = self.partitions.get_mut(&lease) else { return };
-        tracing::warn!(partition = %partition.name, policy = ?self.config.reset, why, "reset");
-        match policy(self.config.reset) {
-            Some(at) => {
-                partition.enter(Stage::Locate(at));
-                // A broker that refuses each offset that it names must not keep us running.
-                partition.failed(Instant::now());
-            }
-            None => {
-                partition.enter(Stage::Stuck);
-                self.tell_no_offset(lease);
             }
         }
     }

@@ -10,7 +10,7 @@ use handover_wire::codec::messages::fetch_response::PartitionData;
 use tokio::time::Instant;
 
 use super::epochs::{self, Ends};
-use super::request::{Asked, FetchCall, split};
+use super::request::{self, Asked};
 use super::unread::{Reading, Unread};
 use super::{FetchConfig, Isolation};
 use crate::error::{ClusterError, ConnectionError, Unanswered};
@@ -87,7 +87,7 @@ impl Fetching {
         let most = client.max_answer_bytes.saturating_sub(ANSWER_OVERHEAD);
         let max_bytes = self.config.max_bytes.min(i32::try_from(most).unwrap_or(i32::MAX));
         let versions = self.connection.versions();
-        let call = FetchCall::new(&self.config, self.wait, max_bytes, versions, &self.asked)?;
+        let call = request::fetch(&self.config, self.wait, max_bytes, versions, &self.asked)?;
         let begun = Instant::now();
         let timeout = client.request_timeout + self.wait;
         let answer = self.connection.call(&call, timeout).await;
@@ -103,7 +103,7 @@ impl Fetching {
         for node in &answer.node_endpoints {
             self.cluster.learn_node(node.node_id.0, &node.host, node.port);
         }
-        let found = split(answer, &self.asked);
+        let found = request::split(answer, &self.asked);
         let size = |(_, data): &(_, PartitionData)| data.records.as_ref().map_or(0, Bytes::len);
         let total: usize = found.iter().map(size).sum();
         let mut room = usize::try_from(self.config.max_bytes).unwrap_or(0);
@@ -161,4 +161,19 @@ pub(super) async fn read(lease: LeaseId, mut unread: Unread, mut room: usize) ->
 /// Asks anew for what is known of these topics, where it is wrong or old.
 pub(super) async fn refresh(cluster: Cluster, topics: Vec<Name>) -> Outcome {
     Outcome::Refreshed(cluster.update(&topics).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_part_of_an_answer_does_not_keep_the_whole() {
+        let answer = Bytes::from(vec![7; 1000]);
+        let small = unshared(answer.slice(..100), answer.len());
+        let large = unshared(answer.slice(100..), answer.len());
+        assert_eq!((small.len(), large.len()), (100, 900));
+        assert!(small.is_unique(), "it has bytes of its own");
+        assert!(!large.is_unique(), "it is not copied");
+    }
 }

@@ -11,6 +11,7 @@ mod engine;
 mod epochs;
 mod errands;
 mod partition;
+mod positions;
 mod request;
 mod schedule;
 mod unread;

@@ -104,7 +104,8 @@ impl Verdict {
             code::OFFSET_OUT_OF_RANGE => Verdict::OutOfRange,
             // The broker's own log is damaged.
             code::CORRUPT_MESSAGE => Verdict::Denied,
-            ErrorCode::UnknownServerError => Verdict::Wait,
+            // A broker that wants to be asked for metadata anew says the latter (KIP-1102).
+            ErrorCode::UnknownServerError | code::REBOOTSTRAP_REQUIRED => Verdict::Wait,
             error if code::is_stale_metadata(error) => Verdict::Stale,
             error if code::is_retriable(error) => Verdict::Wait,
             _ => Verdict::Denied,

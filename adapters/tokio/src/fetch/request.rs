@@ -8,11 +8,11 @@ use handover_wire::codec::messages::fetch_request::{FetchPartition, FetchTopic};
 use handover_wire::codec::messages::fetch_response::PartitionData;
 use handover_wire::codec::messages::{FetchRequest, FetchResponse, TopicName};
 use handover_wire::codec::{StrBytes, Uuid};
-use handover_wire::{ApiKey, Negotiated, WireError};
+use handover_wire::{Negotiated, WireError};
 
 use super::FetchConfig;
 use crate::config::millis;
-use crate::net::Exchange;
+use crate::net::AtMost;
 
 /// The last version in which topics have names. From the next on they have ids (KIP-516).
 const LAST_BY_NAME: i16 = 12;
@@ -32,72 +32,30 @@ pub(super) struct Asked {
     pub(super) offset: i64,
 }
 
-/// A fetch, ready to be sent.
-#[derive(Debug)]
-pub(super) struct FetchCall {
-    request: FetchRequest,
-    by_name: bool,
-}
-
-impl FetchCall {
-    /// Asks for `asked`, in that order: a broker fills its answer from the front.
-    ///
-    /// Each request is whole in itself: session 0 at epoch -1 tells the broker to keep nothing of
-    /// it (KIP-227).
-    pub(super) fn new(
-        config: &FetchConfig,
-        wait: Duration,
-        max_bytes: i32,
-        versions: &Negotiated,
-        asked: &[Asked],
-    ) -> Result<FetchCall, WireError> {
-        let by_name = asked.iter().any(|asked| asked.topic_id.is_nil());
-        let version = version(versions, by_name)?;
-        let mut request = FetchRequest::default()
-            .with_max_wait_ms(millis(wait))
-            .with_min_bytes(config.min_bytes)
-            .with_max_bytes(max_bytes)
-            .with_isolation_level(config.isolation.code())
-            .with_topics(topics(asked, config, version));
-        if let Some(rack) = config.rack.as_ref().filter(|_| version >= RACK) {
-            request.rack_id = StrBytes::from_string(rack.clone());
-        }
-        Ok(FetchCall { request, by_name })
+/// A fetch of `asked`, in that order: a broker fills its answer from the front.
+///
+/// Each request is whole in itself: session 0 at epoch -1 tells the broker to keep nothing of it
+/// (KIP-227).
+pub(super) fn fetch(
+    config: &FetchConfig,
+    wait: Duration,
+    max_bytes: i32,
+    versions: &Negotiated,
+    asked: &[Asked],
+) -> Result<AtMost<FetchRequest>, WireError> {
+    let by_name = asked.iter().any(|asked| asked.topic_id.is_nil());
+    let at_most = if by_name { LAST_BY_NAME } else { i16::MAX };
+    let version = versions.version_of::<FetchRequest>()?.min(at_most);
+    let mut request = FetchRequest::default()
+        .with_max_wait_ms(millis(wait))
+        .with_min_bytes(config.min_bytes)
+        .with_max_bytes(max_bytes)
+        .with_isolation_level(config.isolation.code())
+        .with_topics(topics(asked, config, version));
+    if let Some(rack) = config.rack.as_ref().filter(|_| version >= RACK) {
+        request.rack_id = StrBytes::from_string(rack.clone());
     }
-}
-
-impl Exchange for FetchCall {
-    type Answer = FetchResponse;
-    type Sent = <FetchRequest as Exchange>::Sent;
-
-    fn api(&self) -> ApiKey {
-        self.request.api()
-    }
-
-    fn encode(
-        &self,
-        version: i16,
-        id: i32,
-        client: &str,
-    ) -> Result<(bytes::Bytes, Self::Sent), WireError> {
-        self.request.encode(version, id, client)
-    }
-
-    fn decode(
-        sent: Self::Sent,
-        frame: bytes::Bytes,
-    ) -> Result<(FetchResponse, Duration), WireError> {
-        <FetchRequest as Exchange>::decode(sent, frame)
-    }
-
-    fn version(&self, versions: &Negotiated) -> Result<i16, WireError> {
-        version(versions, self.by_name)
-    }
-}
-
-fn version(versions: &Negotiated, by_name: bool) -> Result<i16, WireError> {
-    let highest = versions.version_of::<FetchRequest>()?;
-    Ok(if by_name { highest.min(LAST_BY_NAME) } else { highest })
+    Ok(AtMost(at_most, request))
 }
 
 /// Consecutive partitions of a topic go together; a topic may come more than once.

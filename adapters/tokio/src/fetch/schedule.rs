@@ -6,7 +6,7 @@
 //! after a seek, one that is wanted again) goes over the second, whose fetches wait a quarter as
 //! long (SPEC F3).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ impl Engine {
                 self.route(now, lease, &mut topics, &mut due);
             }
         }
-        self.refresh(now);
+        self.refresh(now, topics.keys());
         for (broker, due) in due {
             self.locate(broker, due.locate);
             self.compare(broker, due.compare);
@@ -179,14 +179,13 @@ impl Engine {
         self.send(Kind::Fetch { broker, lane }, leases, fetching.run());
     }
 
-    /// Asks for metadata of the topics of which what is known is wrong or old.
-    fn refresh(&mut self, now: Instant) {
+    /// Asks for metadata of those topics of which what is known is wrong or old.
+    fn refresh<'a>(&mut self, now: Instant, topics: impl Iterator<Item = &'a Name>) {
         if self.metadata.out {
             return;
         }
-        let topics: BTreeSet<&Name> = self.partitions.values().map(|p| &p.name.topic).collect();
-        let missing = |topic: &&&Name| self.cluster.fresh(topic).is_none();
-        let topics: Vec<Name> = topics.iter().filter(missing).copied().cloned().collect();
+        let missing = |topic: &&Name| self.cluster.fresh(topic).is_none();
+        let topics: Vec<Name> = topics.filter(missing).cloned().collect();
         if topics.is_empty() {
             return;
         }

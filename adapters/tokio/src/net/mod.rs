@@ -14,4 +14,4 @@ pub use cluster::Cluster;
 pub(crate) use cluster::{Line, Use, address};
 pub(crate) use connection::Connection;
 pub(crate) use directory::{Leader, Topic};
-pub(crate) use exchange::{AtMost, Exchange, Group};
+pub(crate) use exchange::{AtMost, Group};

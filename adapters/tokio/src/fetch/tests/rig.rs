@@ -1,34 +1,42 @@
-//! A member that fetches, and what it was given.
+//! An engine, the queue that it feeds, and what comes out.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use handover_broker::{Broker, Record};
-use handover_core::machine::{Config, TopicPartition};
-use handover_core::{Deliveries, Delivery, Handle, Options};
+use handover_core::machine::{LeaseId, Mark, Start, TopicPartition};
+use handover_core::parts::{Mailbox, Queue, delivery};
+use handover_core::{Deliveries, Delivery, Lease};
+use handover_wire::codec::StrBytes;
+use handover_wire::codec::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use handover_wire::codec::messages::{ProduceRequest, TopicName};
 use handover_wire::records::DecodedBatch;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::fetch::{self, FetchConfig, FetchReport, OffsetReset, Watermarks};
-use crate::{ClientConfig, Cluster, TokioLink};
+use crate::net::{AtMost, Use};
+use crate::{ClientConfig, Cluster};
 
 /// Longer than any test takes that is not stuck.
 pub(super) const LONG: Duration = Duration::from_secs(20);
 
 pub(super) struct Rig {
-    pub(super) handle: Handle,
+    pub(super) queue: Arc<Queue<DecodedBatch>>,
     pub(super) deliveries: Deliveries<DecodedBatch>,
     pub(super) reports: mpsc::Receiver<FetchReport>,
     pub(super) watermarks: Arc<Watermarks>,
     pub(super) engine: JoinHandle<()>,
-    driver: JoinHandle<()>,
+    mailbox: Arc<Mailbox>,
+    leases: u64,
 }
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        self.driver.abort();
         self.engine.abort();
     }
 }
@@ -37,41 +45,55 @@ pub(super) fn earliest() -> FetchConfig {
     FetchConfig { reset: OffsetReset::Earliest, ..FetchConfig::default() }
 }
 
+pub(super) fn client(bootstrap: &str) -> ClientConfig {
+    let mut client = ClientConfig::new(bootstrap);
+    client.retry_backoff = (Duration::from_millis(1), Duration::from_millis(20));
+    client
+}
+
 pub(super) fn partition(index: i32) -> TopicPartition {
     TopicPartition::new("orders", index)
 }
 
+pub(super) fn committed(offset: i64) -> Start {
+    Start::Committed(Mark::at(offset))
+}
+
 impl Rig {
-    /// A member without a group.
     pub(super) fn new(bootstrap: &str, config: FetchConfig) -> Rig {
-        Rig::with(ClientConfig::new(bootstrap), config, "", Options::default())
+        Rig::with(client(bootstrap), config, 32 << 20)
     }
 
-    pub(super) fn with(
-        client: ClientConfig,
-        config: FetchConfig,
-        group: &str,
-        options: Options,
-    ) -> Rig {
+    pub(super) fn with(client: ClientConfig, config: FetchConfig, budget: usize) -> Rig {
         let cluster = Cluster::new(client).unwrap();
-        let member = handover_core::member(Config::new(group), options).unwrap();
-        let driver = tokio::spawn(member.driver.run(TokioLink::new(&cluster)));
+        let mailbox = Mailbox::new();
+        let (queue, feed, deliveries) = delivery(budget, Arc::clone(&mailbox));
         let watermarks = Arc::new(Watermarks::default());
-        let (sender, reports) = mpsc::channel(16);
-        let running = fetch::run(member.feed, cluster, config, sender, Arc::clone(&watermarks));
+        let (sender, reports) = mpsc::channel(1);
+        let running = fetch::run(feed, cluster, config, sender, Arc::clone(&watermarks));
         let engine = tokio::spawn(running);
-        let (handle, deliveries) = (member.handle, member.deliveries);
-        Rig { handle, deliveries, reports, watermarks, engine, driver }
+        Rig { queue, deliveries, reports, watermarks, engine, mailbox, leases: 0 }
     }
 
-    /// Assigns partitions of `orders`.
-    pub(super) async fn assign(&self, partitions: std::ops::Range<i32>) {
-        self.handle.assign(partitions.map(partition)).await.unwrap();
+    /// A new lease of a partition of `orders`.
+    pub(super) fn open(&mut self, index: i32, start: Start) -> Lease {
+        self.leases += 1;
+        let mailbox = Arc::clone(&self.mailbox);
+        let lease = Lease::new(LeaseId(self.leases), partition(index), mailbox);
+        self.queue.grant(lease.clone());
+        self.queue.start(lease.id(), start);
+        lease
+    }
+
+    pub(super) fn open_all(&mut self, partitions: Range<i32>, start: Start) {
+        for index in partitions {
+            self.open(index, start);
+        }
     }
 
     pub(super) async fn next(&mut self) -> Delivery<DecodedBatch> {
         let next = tokio::time::timeout(LONG, self.deliveries.next()).await;
-        next.expect("records in time").expect("a driver that runs")
+        next.expect("records in time").expect("a queue that is open")
     }
 
     pub(super) async fn report(&mut self) -> FetchReport {
@@ -79,8 +101,20 @@ impl Rig {
         next.expect("a report in time").expect("an engine that runs")
     }
 
-    /// Takes records until there are `count`, each once and in order; tells their values by
-    /// partition.
+    /// Where the lease was moved to.
+    pub(super) async fn moved(&self, lease: &Lease) -> i64 {
+        let moved = async {
+            loop {
+                let mail = poll_fn(|cx| self.mailbox.poll_collect(cx)).await;
+                if let Some(to) = mail.moved.get(&lease.id()) {
+                    return *to;
+                }
+            }
+        };
+        tokio::time::timeout(LONG, moved).await.expect("a move in time")
+    }
+
+    /// Takes `count` records and finishes them; tells their values by partition.
     pub(super) async fn take(&mut self, count: usize) -> BTreeMap<i32, Vec<String>> {
         let mut taken: BTreeMap<i32, Vec<String>> = BTreeMap::new();
         let mut left = count;
@@ -105,19 +139,31 @@ pub(super) fn values(delivery: &Delivery<DecodedBatch>) -> Vec<(i64, String)> {
     wanted.map(|record| (record.offset, text(record.value))).collect()
 }
 
-/// Appends one batch of `count` records to a partition of `orders`: `index:offset`.
+/// Appends one batch of `count` records to a partition of `orders`.
 pub(super) fn produce(broker: &Broker, index: i32, count: usize) {
     let from = broker.offsets("orders").unwrap()[usize::try_from(index).unwrap()].end;
-    let offsets = from..from + i64::try_from(count).unwrap();
-    let records = offsets.map(|offset| Record::from(name(index, offset).as_str()));
+    let values = names(index, from..from + i64::try_from(count).unwrap());
+    let records = values.iter().map(|value| Record::from(value.as_str()));
     broker.produce("orders", index, records).unwrap();
 }
 
-pub(super) fn name(index: i32, offset: i64) -> String {
-    format!("{index}:{offset}")
+/// The values of partition `index` at these offsets.
+pub(super) fn names(index: i32, offsets: Range<i64>) -> Vec<String> {
+    offsets.map(|offset| format!("{index}:{offset}")).collect()
 }
 
-/// What partition `index` has from `from` to before `to`.
-pub(super) fn names(index: i32, offsets: std::ops::Range<i64>) -> Vec<String> {
-    offsets.map(|offset| name(index, offset)).collect()
+/// Appends a batch as it is to a partition of `orders`.
+pub(super) async fn append(broker: &Broker, index: i32, batch: Bytes) {
+    let cluster = Cluster::new(client(&broker.bootstrap())).unwrap();
+    let topic = cluster.topic(&"orders".into(), false).await.unwrap();
+    let leader = topic.leader(index).unwrap().broker;
+    let connection = cluster.broker(leader, Use::Produce).await.unwrap();
+    let data = PartitionProduceData::default().with_index(index).with_records(Some(batch));
+    let topic = TopicProduceData::default()
+        .with_name(TopicName(StrBytes::from_static_str("orders")))
+        .with_partition_data(vec![data]);
+    let request =
+        ProduceRequest::default().with_acks(1).with_timeout_ms(1000).with_topic_data(vec![topic]);
+    let answer = connection.call(&AtMost(12, request), LONG).await.unwrap();
+    assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
 }
