@@ -17,6 +17,7 @@ use crate::cluster::{Cluster, NodeState, State};
 use crate::error::{BrokerError, StartError};
 use crate::groups::Groups;
 use crate::server;
+use crate::sessions::Sessions;
 use crate::topics::Topics;
 use crate::{Api, Faults, Record, Requests, record};
 
@@ -75,7 +76,13 @@ impl Broker {
         }
         let seed = RandomState::new().hash_one("topic ids");
         let groups = Groups::new(builder.groups, nodes.len());
-        let state = State { nodes, topics: Topics::new(seed), groups, producers: 0 };
+        let state = State {
+            nodes,
+            topics: Topics::new(seed),
+            groups,
+            sessions: Sessions::default(),
+            producers: 0,
+        };
         let cluster = Arc::new(Cluster::new(format!("handover-{seed:x}"), builder.settings, state));
         let clock = tokio::spawn(server::clock(Arc::clone(&cluster)));
         let broker = Broker { cluster, listeners: Mutex::default(), clock };
@@ -318,12 +325,7 @@ impl Broker {
     }
 
     fn set_up(&self, id: i32, up: bool) {
-        let mut state = self.cluster.lock();
-        if let Some(node) = state.nodes.iter_mut().find(|node| node.id == id) {
-            node.up = up;
-        }
-        state.elect(self.cluster.now());
-        drop(state);
+        self.cluster.lock().set_up(self.cluster.now(), id, up);
         self.cluster.rearm.notify_one();
         self.cluster.appended.send_replace(());
     }

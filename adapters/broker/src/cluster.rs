@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::faults::Faults;
 use crate::groups::Groups;
+use crate::sessions::Sessions;
 use crate::topics::Topics;
 use crate::{Api, Requests};
 
@@ -35,6 +36,7 @@ pub(crate) struct State {
     pub(crate) nodes: Vec<NodeState>,
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
+    pub(crate) sessions: Sessions,
     /// How many producer ids were given.
     pub(crate) producers: i64,
 }
@@ -115,8 +117,12 @@ impl State {
         self.nodes.iter().find(|node| node.id == id)
     }
 
-    /// After a node stopped or came back: partitions and groups without a node find one.
-    pub(crate) fn elect(&mut self, now: Time) {
+    /// A node stops or comes back: partitions and groups without a node find one.
+    pub(crate) fn set_up(&mut self, now: Time, id: i32, up: bool) {
+        if let Some(node) = self.nodes.iter_mut().find(|node| node.id == id) {
+            node.up = up;
+        }
+        self.sessions.forget_node(id);
         let live = self.live();
         self.topics.elect(&live);
         self.groups.elect(now, &live);

@@ -33,7 +33,7 @@ pub(crate) trait Serve: Request + Send {
     fn serve(self, cx: &Context) -> impl Future<Output = Self::Response> + Send;
 
     /// The answer that applies nothing and says `error` wherever this API puts errors.
-    fn refuse(&self, error: ErrorCode, version: i16) -> Self::Response;
+    fn refuse(&self, error: ErrorCode, cx: &Context) -> Self::Response;
 
     /// Whether the client wants no answer.
     fn is_silent(&self) -> bool {
@@ -102,9 +102,9 @@ async fn one<R: Serve>(
     let request: R = decode_request(body, head.version)?;
     let silent = request.is_silent();
     let response = match end {
-        Some(End::Refuse(error)) => request.refuse(error, head.version),
+        Some(End::Refuse(error)) => request.refuse(error, cx),
         Some(End::ApplyThenRefuse(error)) => {
-            let refused = request.refuse(error, head.version);
+            let refused = request.refuse(error, cx);
             request.serve(cx).await;
             refused
         }

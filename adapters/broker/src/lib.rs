@@ -40,6 +40,7 @@ mod log;
 mod producers;
 mod record;
 mod server;
+mod sessions;
 mod topics;
 
 pub use api::Api;

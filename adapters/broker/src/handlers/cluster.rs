@@ -39,7 +39,7 @@ impl Serve for MetadataRequest {
         metadata(&cx.cluster, &state, topics)
     }
 
-    fn refuse(&self, error: ErrorCode, _: i16) -> MetadataResponse {
+    fn refuse(&self, error: ErrorCode, _: &Context) -> MetadataResponse {
         let asked = self.topics.iter().flatten();
         MetadataResponse::default()
             .with_topics(asked.map(|topic| unknown(topic, error)).collect())
@@ -135,7 +135,7 @@ impl Serve for DescribeClusterRequest {
         /// `EndpointType.BROKER`: there are no controllers to connect to.
         const BROKERS: i8 = 1;
         if self.endpoint_type != BROKERS {
-            return self.refuse(ErrorCode::InvalidRequest, cx.version);
+            return self.refuse(ErrorCode::InvalidRequest, cx);
         }
         let state = cx.cluster.lock();
         let live = state.nodes.iter().filter(|node| node.up).map(|node| cx.cluster.announce(node));
@@ -152,7 +152,7 @@ impl Serve for DescribeClusterRequest {
             .with_cluster_authorized_operations(NO_OPERATIONS)
     }
 
-    fn refuse(&self, error: ErrorCode, _: i16) -> DescribeClusterResponse {
+    fn refuse(&self, error: ErrorCode, _: &Context) -> DescribeClusterResponse {
         DescribeClusterResponse::default()
             .with_error_code(error.code())
             .with_cluster_authorized_operations(NO_OPERATIONS)

@@ -58,7 +58,7 @@ impl Serve for DescribeConfigsRequest {
         DescribeConfigsResponse::default().with_results(results.collect())
     }
 
-    fn refuse(&self, error: ErrorCode, _: i16) -> DescribeConfigsResponse {
+    fn refuse(&self, error: ErrorCode, _: &Context) -> DescribeConfigsResponse {
         let refused = |resource| described(resource).with_error_code(error.code());
         let results = self.resources.iter().map(refused).collect();
         DescribeConfigsResponse::default().with_results(results)

@@ -19,14 +19,18 @@ use crate::topics::Partition;
 /// The version from which on topics are named by id.
 const BY_ID: i16 = 13;
 
+/// The version from which on there are sessions, and an error of the whole answer.
+const SESSIONS: i16 = 7;
+
 /// The version from which on a fetch says which epoch it read last (KIP-595).
 const LAST_EPOCH: i16 = 12;
 
 impl Serve for FetchRequest {
-    async fn serve(self, cx: &Context) -> FetchResponse {
-        if let Some(error) = session_error(&self) {
-            return FetchResponse::default().with_error_code(error.code());
-        }
+    async fn serve(mut self, cx: &Context) -> FetchResponse {
+        let turn = match cx.cluster.lock().sessions.begin(cx.node, &mut self) {
+            Ok(turn) => turn,
+            Err(error) => return FetchResponse::default().with_error_code(error.code()),
+        };
         let wait = Duration::from_millis(u64::try_from(self.max_wait_ms).unwrap_or(0));
         let deadline = Instant::now() + wait;
         // Before the first look, so that no append between look and wait is missed.
@@ -37,27 +41,30 @@ impl Serve for FetchRequest {
                 break;
             }
         }
-        collect(&cx.cluster.lock(), cx, &self)
+        let mut state = cx.cluster.lock();
+        let answer = collect(&state, cx, &self);
+        state.sessions.finish(turn, answer)
     }
 
-    fn refuse(&self, error: ErrorCode, version: i16) -> FetchResponse {
+    fn refuse(&self, error: ErrorCode, cx: &Context) -> FetchResponse {
         let whole = [code::FETCH_SESSION_ID_NOT_FOUND, code::INVALID_FETCH_SESSION_EPOCH];
-        if whole.contains(&error) && version >= 7 {
+        if whole.contains(&error) && cx.version >= SESSIONS {
             return FetchResponse::default().with_error_code(error.code());
         }
-        let topics = self.topics.iter().map(|topic| {
+        // The client believes that its session went on, so it does.
+        let mut request = self.clone();
+        let mut state = cx.cluster.lock();
+        let turn = match state.sessions.begin(cx.node, &mut request) {
+            Ok(turn) => turn,
+            Err(error) => return FetchResponse::default().with_error_code(error.code()),
+        };
+        let topics = request.topics.iter().map(|topic| {
             let refused = |asked: &FetchPartition| refused(asked.partition, error);
             answered(topic, topic.partitions.iter().map(refused).collect())
         });
-        FetchResponse::default().with_responses(topics.collect())
+        let answer = FetchResponse::default().with_responses(topics.collect());
+        state.sessions.finish(turn, answer)
     }
-}
-
-/// Sessions are offered by clients and not taken up, as by a broker whose cache is full
-/// (`FetchManager.newContext`): every fetch is a full one.
-fn session_error(request: &FetchRequest) -> Option<ErrorCode> {
-    (request.session_id != 0 && request.session_epoch > 0)
-        .then_some(code::FETCH_SESSION_ID_NOT_FOUND)
 }
 
 /// Whether there is enough to answer with: bytes, or an error that the client should know of.

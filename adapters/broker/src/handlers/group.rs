@@ -1,5 +1,7 @@
 //! The group APIs: bytes to the machine's requests, and the coordinator's answers to bytes.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use handover_machine::{
     ErrorCode, FoundCoordinator, OffsetCommit, OffsetCommitted, OffsetToCommit, Request, Response,
@@ -65,24 +67,22 @@ async fn commit(cx: &Context, request: OffsetCommit) -> Result<OffsetCommitted, 
         let at = &offset.partition;
         cx.cluster.lock().topics.partition(&at.topic, at.partition).is_some()
     };
-    let asked = request.offsets.clone();
-    let (known, unknown): (Vec<_>, Vec<_>) = request.offsets.into_iter().partition(exists);
-    let mut partitions = Vec::new();
-    if !known.is_empty() || unknown.is_empty() {
-        let commit = Request::OffsetCommit(OffsetCommit { offsets: known, ..request });
-        if let Response::OffsetCommit(answer) = coordinate(cx, commit).await? {
-            partitions = answer.partitions;
-        }
+    let asked: Vec<_> = request.offsets.iter().map(|offset| offset.partition.clone()).collect();
+    let known: Vec<_> = request.offsets.into_iter().filter(exists).collect();
+    if known.is_empty() && !asked.is_empty() {
+        let unknown = |partition| (partition, ErrorCode::UnknownTopicOrPartition);
+        return Ok(OffsetCommitted { partitions: asked.into_iter().map(unknown).collect() });
     }
-    if !unknown.is_empty() {
-        let error = ErrorCode::UnknownTopicOrPartition;
-        partitions.extend(unknown.into_iter().map(|offset| (offset.partition, error)));
-        let place = |(partition, _): &(_, _)| {
-            asked.iter().position(|offset| offset.partition == *partition)
-        };
-        partitions.sort_by_key(place);
-    }
-    Ok(OffsetCommitted { partitions })
+    let commit = Request::OffsetCommit(OffsetCommit { offsets: known, ..request });
+    let Response::OffsetCommit(answer) = coordinate(cx, commit).await? else {
+        return Err(Close::Lost);
+    };
+    let errors: HashMap<_, _> = answer.partitions.into_iter().collect();
+    let error = |partition: &_| {
+        errors.get(partition).copied().unwrap_or(ErrorCode::UnknownTopicOrPartition)
+    };
+    let partitions = asked.into_iter().map(|partition| (partition.clone(), error(&partition)));
+    Ok(OffsetCommitted { partitions: partitions.collect() })
 }
 
 async fn coordinate(cx: &Context, request: Request) -> Result<Response, Close> {

@@ -1,5 +1,7 @@
 //! DescribeGroups, ListGroups, DeleteGroups, OffsetDelete: what tools ask of groups.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use handover_machine::{ErrorCode, TopicPartition};
 use handover_wire::codec::messages::delete_groups_response::DeletableGroupResult;
@@ -40,7 +42,7 @@ impl Serve for DescribeGroupsRequest {
         DescribeGroupsResponse::default().with_groups(groups.collect())
     }
 
-    fn refuse(&self, error: ErrorCode, _: i16) -> DescribeGroupsResponse {
+    fn refuse(&self, error: ErrorCode, _: &Context) -> DescribeGroupsResponse {
         let groups = self.groups.iter().map(|id| nameless(id, error));
         DescribeGroupsResponse::default().with_groups(groups.collect())
     }
@@ -94,7 +96,7 @@ impl Serve for ListGroupsRequest {
         ListGroupsResponse::default().with_groups(listed.collect())
     }
 
-    fn refuse(&self, error: ErrorCode, _: i16) -> ListGroupsResponse {
+    fn refuse(&self, error: ErrorCode, _: &Context) -> ListGroupsResponse {
         ListGroupsResponse::default().with_error_code(error.code())
     }
 }
@@ -110,7 +112,7 @@ impl Serve for DeleteGroupsRequest {
         DeleteGroupsResponse::default().with_results(results.collect())
     }
 
-    fn refuse(&self, error: ErrorCode, _: i16) -> DeleteGroupsResponse {
+    fn refuse(&self, error: ErrorCode, _: &Context) -> DeleteGroupsResponse {
         let results = self.groups_names.iter().map(|id| deletion(id, error));
         DeleteGroupsResponse::default().with_results(results.collect())
     }
@@ -130,15 +132,14 @@ impl Serve for OffsetDeleteRequest {
             topic.partitions.iter().map(move |at| TopicPartition::new(name, at.partition_index))
         });
         let known: Vec<_> = asked.filter(|at| exists(&at.topic, at.partition)).collect();
-        let deleted = match state.groups.delete_offsets(&self.group_id, (cx.node, &live), &known) {
-            Ok(deleted) => deleted,
-            Err(error) => return self.refuse(error, cx.version),
-        };
+        let deleted: HashMap<TopicPartition, ErrorCode> =
+            match state.groups.delete_offsets(&self.group_id, (cx.node, &live), &known) {
+                Ok(deleted) => deleted.into_iter().collect(),
+                Err(error) => return self.refuse(error, cx),
+            };
         let outcome = |topic: &str, partition: i32| {
-            let same =
-                |(at, _): &&(TopicPartition, _)| &*at.topic == topic && at.partition == partition;
-            let found = deleted.iter().find(same).map(|(_, error)| *error);
-            found.unwrap_or(ErrorCode::UnknownTopicOrPartition)
+            let error = deleted.get(&TopicPartition::new(topic, partition)).copied();
+            error.unwrap_or(ErrorCode::UnknownTopicOrPartition)
         };
         let topics = self.topics.iter().map(|topic| {
             let partitions = topic.partitions.iter().map(|at| {
@@ -153,7 +154,7 @@ impl Serve for OffsetDeleteRequest {
         OffsetDeleteResponse::default().with_topics(topics.collect())
     }
 
-    fn refuse(&self, error: ErrorCode, _: i16) -> OffsetDeleteResponse {
+    fn refuse(&self, error: ErrorCode, _: &Context) -> OffsetDeleteResponse {
         OffsetDeleteResponse::default().with_error_code(error.code())
     }
 }

@@ -49,7 +49,7 @@ impl Serve for ListOffsetsRequest {
         })
     }
 
-    fn refuse(&self, error: ErrorCode, _: i16) -> ListOffsetsResponse {
+    fn refuse(&self, error: ErrorCode, _: &Context) -> ListOffsetsResponse {
         answer_offsets(self, |_, asked| not_listed(asked, error))
     }
 }
@@ -106,7 +106,7 @@ impl Serve for OffsetForLeaderEpochRequest {
         })
     }
 
-    fn refuse(&self, error: ErrorCode, _: i16) -> OffsetForLeaderEpochResponse {
+    fn refuse(&self, error: ErrorCode, _: &Context) -> OffsetForLeaderEpochResponse {
         answer_epochs(self, |_, _| Err(error))
     }
 }

@@ -32,10 +32,10 @@ impl Serve for ProduceRequest {
         /// INVALID_REQUIRED_ACKS.
         const INVALID_ACKS: ErrorCode = ErrorCode::Other(21);
         if !(-1..=1).contains(&self.acks) {
-            return self.refuse(INVALID_ACKS, cx.version);
+            return self.refuse(INVALID_ACKS, cx);
         }
         if self.transactional_id.is_some() {
-            return self.refuse(ErrorCode::InvalidRequest, cx.version);
+            return self.refuse(ErrorCode::InvalidRequest, cx);
         }
         // Before the lock is taken: this reads every record.
         let check = |data: &PartitionProduceData| {
@@ -59,7 +59,7 @@ impl Serve for ProduceRequest {
         response
     }
 
-    fn refuse(&self, error: ErrorCode, _: i16) -> ProduceResponse {
+    fn refuse(&self, error: ErrorCode, _: &Context) -> ProduceResponse {
         let topics = self.topic_data.iter().map(|topic| {
             let refused = |data: &PartitionProduceData| refused(data.index, error);
             answered(topic, topic.partition_data.iter().map(refused).collect())
@@ -145,7 +145,7 @@ impl Serve for InitProducerIdRequest {
     async fn serve(self, cx: &Context) -> InitProducerIdResponse {
         // Transactions are not served; an idempotent producer gets a fresh id each time.
         if self.transactional_id.is_some() {
-            return self.refuse(ErrorCode::InvalidRequest, cx.version);
+            return self.refuse(ErrorCode::InvalidRequest, cx);
         }
         let mut state = cx.cluster.lock();
         let id = state.producers;
@@ -153,7 +153,7 @@ impl Serve for InitProducerIdRequest {
         InitProducerIdResponse::default().with_producer_id(ProducerId(id)).with_producer_epoch(0)
     }
 
-    fn refuse(&self, error: ErrorCode, _: i16) -> InitProducerIdResponse {
+    fn refuse(&self, error: ErrorCode, _: &Context) -> InitProducerIdResponse {
         InitProducerIdResponse::default()
             .with_error_code(error.code())
             .with_producer_id(ProducerId(-1))

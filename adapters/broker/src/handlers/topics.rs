@@ -54,7 +54,7 @@ impl Serve for CreateTopicsRequest {
         CreateTopicsResponse::default().with_topics(results.collect())
     }
 
-    fn refuse(&self, error: ErrorCode, _: i16) -> CreateTopicsResponse {
+    fn refuse(&self, error: ErrorCode, _: &Context) -> CreateTopicsResponse {
         let refusal = || (error, error.name().to_owned());
         let results = self.topics.iter().map(|topic| not_created(&topic.name, refusal()));
         CreateTopicsResponse::default().with_topics(results.collect())
@@ -166,9 +166,9 @@ impl Serve for DeleteTopicsRequest {
         response
     }
 
-    fn refuse(&self, error: ErrorCode, version: i16) -> DeleteTopicsResponse {
+    fn refuse(&self, error: ErrorCode, cx: &Context) -> DeleteTopicsResponse {
         let refused = |topic: &DeleteTopicState| deleted(topic).with_error_code(error.code());
-        let responses = asked(self, version).iter().map(refused).collect();
+        let responses = asked(self, cx.version).iter().map(refused).collect();
         DeleteTopicsResponse::default().with_responses(responses)
     }
 }
@@ -214,7 +214,7 @@ impl Serve for CreatePartitionsRequest {
         CreatePartitionsResponse::default().with_results(results.collect())
     }
 
-    fn refuse(&self, error: ErrorCode, _: i16) -> CreatePartitionsResponse {
+    fn refuse(&self, error: ErrorCode, _: &Context) -> CreatePartitionsResponse {
         let results =
             self.topics.iter().map(|topic| grown(&topic.name).with_error_code(error.code()));
         CreatePartitionsResponse::default().with_results(results.collect())

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use handover_broker::{Api, Broker, Cut, Direction, ErrorCode, TopicPartition};
-use handover_wire::codec::messages::{ApiVersionsRequest, MetadataRequest};
+use handover_wire::codec::messages::ApiVersionsRequest;
 
 use crate::client::Client;
 use crate::members::{commit_of, identity};
@@ -139,15 +139,4 @@ async fn a_connection_is_cut_at_any_byte() {
         assert_eq!(client.rest().len(), bytes);
         assert_eq!(committed(&broker), Some(7));
     }
-}
-
-/// Every API can say every error, in its lowest and its highest version: the answer can be read.
-#[tokio::test]
-async fn a_fault_reaches_an_api_without_partitions() {
-    let broker = broker().await;
-    let mut client = Client::connect(&broker).await;
-    broker.faults().on(Api::Metadata).answer(ErrorCode::LeaderNotAvailable);
-    let request = MetadataRequest::default().with_topics(None);
-    assert_eq!(client.call(&request, 13).await.error_code, 5);
-    assert_eq!(client.call(&request, 13).await.error_code, 0);
 }

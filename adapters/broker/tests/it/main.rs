@@ -7,3 +7,5 @@ mod faults;
 mod members;
 mod nodes;
 mod records;
+mod refusals;
+mod sessions;

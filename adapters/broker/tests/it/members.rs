@@ -12,7 +12,7 @@ pub(crate) fn identity(member: &str, generation: i32) -> Identity {
     Identity { member: Name::from(member), generation, instance: None }
 }
 
-fn join_request(group: &str, member: &str) -> Request {
+pub(crate) fn join_request(group: &str, member: &str) -> Request {
     // A ConsumerProtocolSubscription of version 0: no topics, no user data.
     let protocol = Protocol { name: Name::from("range"), metadata: vec![0; 10] };
     Request::JoinGroup(JoinGroup {
@@ -64,11 +64,14 @@ pub(crate) async fn leave(client: &mut Client, group: &str, member: &str) {
 }
 
 async fn leave_at(client: &mut Client, group: &str, member: &str, version: i16) {
-    let leaver = Leaver { member: Name::from(member), instance: None, reason: None };
-    let request =
-        Request::LeaveGroup(LeaveGroup { group: Name::from(group), members: vec![leaver] });
+    let request = leave_request(group, member);
     let Response::LeaveGroup(left) = client.group(request, version).await else { panic!() };
     assert_eq!(left.error, ErrorCode::None);
+}
+
+pub(crate) fn leave_request(group: &str, member: &str) -> Request {
+    let leaver = Leaver { member: Name::from(member), instance: None, reason: None };
+    Request::LeaveGroup(LeaveGroup { group: Name::from(group), members: vec![leaver] })
 }
 
 pub(crate) async fn heartbeat(
@@ -77,9 +80,13 @@ pub(crate) async fn heartbeat(
     identity: Identity,
     version: i16,
 ) -> ErrorCode {
-    let request = Request::Heartbeat(Heartbeat { group: Name::from(group), identity });
+    let request = heartbeat_request(group, identity);
     let Response::Heartbeat(error) = client.group(request, version).await else { panic!() };
     error
+}
+
+pub(crate) fn heartbeat_request(group: &str, identity: Identity) -> Request {
+    Request::Heartbeat(Heartbeat { group: Name::from(group), identity })
 }
 
 pub(crate) fn commit_request(
