@@ -14,8 +14,8 @@ mod backend {
     pub(crate) const BUDGET: usize = 1_000_000;
     /// For the broken twins that some controls are made of.
     pub(crate) mod sync {
-        pub(crate) use shuttle::sync::Mutex;
         pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+        pub(crate) use shuttle::sync::{Condvar, Mutex};
     }
 
     /// What the checker says when every thread that is left is blocked.

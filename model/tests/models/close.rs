@@ -14,9 +14,10 @@ use crate::backend::{block_on, spawn};
 #[test]
 fn a_close_that_is_awaited_is_clean() {
     check_whole("close::a_close_that_is_awaited_is_clean", || {
-        let Settled { town, driver, handle, deliveries, feed, .. } = settled(false);
+        let Settled { town, mut driver, handle, deliveries, feed, .. } = settled(false);
         let application = spawn(move || block_on(handle.close(CloseOptions::default())));
-        drive(driver, || false);
+        drive(&mut driver, || false);
+        drop(driver);
         drop((deliveries, feed));
         let report = application.join().unwrap().expect("it was closed");
         assert!(report.is_clean() && report.leave == LeaveOutcome::Left, "{report:?}");
@@ -26,11 +27,12 @@ fn a_close_that_is_awaited_is_clean() {
 
 /// The records that are out when the close begins are committed before the member leaves.
 fn closed_with(work: impl FnOnce(Delivery<()>) + Send + 'static) {
-    let Settled { town, driver, handle, mut deliveries, feed, .. } = settled(false);
+    let Settled { town, mut driver, handle, mut deliveries, feed, .. } = settled(false);
     let delivery = once(|cx| deliveries.poll_next(cx)).flatten().expect("it is queued");
     let mut close = handle.close(CloseOptions::default());
     let application = spawn(move || work(delivery));
-    drive(driver, || false);
+    drive(&mut driver, || false);
+    drop(driver);
     drop(feed);
     application.join().unwrap();
     let closed = once(|cx| std::pin::Pin::new(&mut close).poll(cx));
@@ -54,10 +56,11 @@ fn a_close_with_a_delivery_that_is_never_let_go_is_noticed() {
 }
 
 fn dropped_unclosed(drop_it: impl FnOnce(CloseOnDrop) + Send + 'static) {
-    let Settled { town, driver, handle, deliveries, feed, .. } = settled(false);
+    let Settled { town, mut driver, handle, deliveries, feed, .. } = settled(false);
     let guard = handle.close_on_drop();
     let application = spawn(move || drop_it(guard));
-    drive(driver, || false);
+    drive(&mut driver, || false);
+    drop(driver);
     drop((deliveries, feed));
     application.join().unwrap();
     assert_eq!(town.sent(Api::LeaveGroup), 1);

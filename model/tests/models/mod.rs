@@ -21,5 +21,6 @@ mod reentrant;
 mod repoll;
 mod room;
 mod seek_voids;
+mod the_seed;
 mod ticket;
 mod town;

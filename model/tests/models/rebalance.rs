@@ -24,13 +24,14 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Takes what there is to take and works on it. Whether there was anything, and what was
 /// committed before the JoinGroup.
 fn delivered_meanwhile(work: impl FnOnce(Delivery<()>) + Send + 'static) -> (bool, Option<i64>) {
-    let Settled { town, driver, mut deliveries, feed: _feed, .. } = settled(false);
+    let Settled { town, mut driver, mut deliveries, feed: _feed, .. } = settled(false);
     town.begin_rebalance();
     let application = spawn(move || {
         let taken = once(|cx| deliveries.poll_next(cx)).flatten();
         taken.map(work).is_some()
     });
-    drive(driver, || town.has_rejoined());
+    drive(&mut driver, || town.has_rejoined());
+    drop(driver);
     (application.join().unwrap(), town.committed())
 }
 
@@ -65,10 +66,11 @@ fn a_delivery_that_is_never_let_go_is_noticed() {
 fn committed_meanwhile<T: Send + 'static>(
     commit: impl FnOnce(&Handle, &Lease) -> T + Send + 'static,
 ) -> (T, Option<i64>) {
-    let Settled { town, driver, handle, lease, deliveries, feed, .. } = settled(false);
+    let Settled { town, mut driver, handle, lease, deliveries, feed, .. } = settled(false);
     town.begin_rebalance();
     let application = spawn(move || commit(&handle, &lease));
-    drive(driver, || town.has_rejoined());
+    drive(&mut driver, || town.has_rejoined());
+    drop(driver);
     drop((deliveries, feed));
     (application.join().unwrap(), town.committed())
 }
@@ -132,7 +134,7 @@ fn a_commit_whose_driver_is_forgotten_is_noticed() {
 
 /// Takes the event of the hand-over and finishes it: only then the member joins.
 fn announced_meanwhile(finish: impl FnOnce(EventGuard) + Send + 'static) {
-    let Settled { town, driver, mut events, deliveries, feed, .. } = settled(true);
+    let Settled { town, mut driver, mut events, deliveries, feed, .. } = settled(true);
     town.begin_rebalance();
     let application = {
         let town = town.clone();
@@ -143,7 +145,8 @@ fn announced_meanwhile(finish: impl FnOnce(EventGuard) + Send + 'static) {
             finish(revoking);
         })
     };
-    drive(driver, || town.has_rejoined());
+    drive(&mut driver, || town.has_rejoined());
+    drop(driver);
     drop((deliveries, feed));
     application.join().unwrap();
 }

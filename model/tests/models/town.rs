@@ -194,11 +194,10 @@ fn fill(feed: &mut Feed<()>) {
     feed.push(batch).expect("it is open");
 }
 
-/// Polls the driver until the town is as wanted, and drops it. The link of a closed member is
-/// never asked.
-pub(crate) fn drive(mut driver: Driver<Town, ()>, until: impl Fn() -> bool) {
+/// Polls the driver until things are as wanted, or it has ended.
+pub(crate) fn drive(driver: &mut Driver<Town, ()>, mut until: impl FnMut() -> bool) {
     block_on(poll_fn(|cx| {
-        let ended = Pin::new(&mut driver).poll(cx).is_ready();
+        let ended = Pin::new(&mut *driver).poll(cx).is_ready();
         if ended || until() { Poll::Ready(()) } else { Poll::Pending }
     }));
 }
