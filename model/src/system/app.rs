@@ -50,6 +50,8 @@ pub(super) struct Held {
     pub(super) done: Option<i64>,
     /// A batch of one record is out: the one before `position`.
     pub(super) hold: bool,
+    /// Everything below was asked to be committed.
+    asked: Option<i64>,
 }
 
 /// A lease's state in shared memory.
@@ -71,7 +73,13 @@ pub(super) struct Ticket {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Asked {
     Subscribe,
-    Commit { lease: LeaseId, partition: i32, offset: i64 },
+    Commit {
+        lease: LeaseId,
+        partition: i32,
+        offset: i64,
+        /// The lease lived and nobody had asked for it, so an outcome is of this call alone.
+        first: bool,
+    },
     Close,
 }
 
@@ -110,6 +118,7 @@ impl Held {
             position: None,
             done: None,
             hold: false,
+            asked: None,
         }
     }
 
@@ -194,8 +203,10 @@ impl App {
                     metadata: None,
                     rewind: false,
                 };
+                let first = lease.is_live() && lease.asked < Some(offset);
+                lease.asked = lease.asked.max(Some(offset));
                 let timeout = span(setup.timing.commit);
-                let asked = Asked::Commit { lease: id, partition, offset };
+                let asked = Asked::Commit { lease: id, partition, offset, first };
                 Some(self.call(asked, Call::Commit { entries: vec![entry], timeout }))
             }
             Deed::Cancel(ticket) => {
@@ -328,8 +339,10 @@ impl App {
                 self.stage = Stage::Closed;
                 Ok(None)
             }
-            (Asked::Commit { lease, partition, offset }, Outcome::Commit(outcomes)) => {
-                self.committed(lease, partition, offset, outcomes).map(Some)
+            (Asked::Commit { lease, partition, offset, first }, Outcome::Commit(outcomes)) => {
+                let fact = self.committed(lease, partition, offset, outcomes)?;
+                let certain = first || matches!(fact, Fact::Told(_, _, o) if o.is_committed());
+                Ok(certain.then_some(fact))
             }
             (asked, outcome) => {
                 let what = format!("{asked:?} came to {outcome:?}");

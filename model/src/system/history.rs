@@ -158,6 +158,9 @@ impl History {
             );
             return Err(Violation::new(Property::NothingTwice, what));
         }
+        if known.rewound_by.is_some() {
+            known.high = at;
+        }
         (known.rewound_by, known.owed) = (None, false);
         Ok(())
     }

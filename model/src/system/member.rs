@@ -25,7 +25,7 @@ pub struct Member {
     pub(super) app: App,
     /// The plan that the machine asked for, while the assignor takes its time, and how often it
     /// may still fail.
-    plan: Option<Plan>,
+    pub(super) plan: Option<Plan>,
     failures: u8,
     /// For sabotage: the last commit that was written.
     written: Option<Request>,
@@ -151,7 +151,7 @@ impl Member {
         let mut inputs: VecDeque<Input> = input.into_iter().collect();
         while let Some(input) = inputs.pop_front() {
             effects.labels.push((self.machine.status().phase, label(&input)));
-            self.machine.handle(Time::ZERO, sabotage::drained(setup, input));
+            self.machine.handle(Time::ZERO, sabotage::told(setup, input));
             while let Some(output) = self.machine.poll_output() {
                 effects.outputs.push(output.clone());
                 inputs.extend(self.carry_out(setup, output, &mut effects)?);
@@ -190,10 +190,11 @@ impl Member {
                 if !sabotage::misses(setup, change) {
                     let (fact, input) = self.app.changed(lease, change)?;
                     effects.facts.extend(fact);
-                    return Ok(input);
+                    return Ok(input.or_else(|| sabotage::early(setup, lease, change)));
                 }
             }
             Output::Position { lease, start } => {
+                let start = sabotage::start(setup, start);
                 effects.facts.push(self.app.starts(lease, start)?);
             }
             Output::Deliver(deliver) => self.app.delivering = deliver,

@@ -2,8 +2,8 @@
 //! machine: a driver, a shared memory or an assignor that does not keep its contract.
 
 use handover_machine::{
-    Input, LeaseChange, Outcome, PartitionOutcome, Plan, Request, TopicPartition,
-    assign::Assignment,
+    Call, Input, LeaseChange, LeaseId, Outcome, PartitionOutcome, Plan, Request, Start, TicketId,
+    TopicPartition, Unanswered, assign::Assignment,
 };
 
 use super::setup::{Sabotage, Setup};
@@ -73,11 +73,33 @@ pub(super) fn misses(setup: &Setup, change: LeaseChange) -> bool {
     setup.sabotage == Some(Sabotage::ForgetsTheEnd) && change == LeaseChange::End
 }
 
-pub(super) fn drained(setup: &Setup, input: Input) -> Input {
+/// What the machine is told instead.
+pub(super) fn told(setup: &Setup, input: Input) -> Input {
     match (setup.sabotage, input) {
         (Some(Sabotage::LosesMarks), Input::Drained { lease, .. }) => {
             Input::Drained { lease, mark: None }
         }
+        (Some(Sabotage::CallsLostUnsent), Input::Answer { id, answer: Err(_) }) => {
+            Input::Answer { id, answer: Err(Unanswered::NotSent) }
+        }
+        (Some(Sabotage::ReusesTickets), Input::Call { call: call @ Call::Commit { .. }, .. }) => {
+            Input::Call { ticket: TicketId(0), call }
+        }
         (_, input) => input,
     }
+}
+
+/// Where a lease begins instead.
+pub(super) fn start(setup: &Setup, start: Start) -> Start {
+    match setup.sabotage {
+        Some(Sabotage::StartsAtTheBeginning) => Start::Reset,
+        _ => start,
+    }
+}
+
+/// What the shared memory says of a lease that is told to end while it is held.
+pub(super) fn early(setup: &Setup, lease: LeaseId, change: LeaseChange) -> Option<Input> {
+    let revoked = matches!(change, LeaseChange::Revoke { .. });
+    let early = revoked && setup.sabotage == Some(Sabotage::DrainsTooEarly);
+    early.then_some(Input::Drained { lease, mark: None })
 }

@@ -117,6 +117,14 @@ pub enum Sabotage {
     AssignorMayFail,
     /// The driver calls a commit withdrawn that was answered.
     CallsCommittedWithdrawn,
+    /// The shared memory calls a lease drained while a batch of it is held.
+    DrainsTooEarly,
+    /// The data path begins at the beginning whatever is committed.
+    StartsAtTheBeginning,
+    /// The driver says of a request whose answer was lost that it was never written.
+    CallsLostUnsent,
+    /// The handle gives a name to a commit that another one still has.
+    ReusesTickets,
 }
 
 impl Setup {

@@ -13,7 +13,7 @@ use super::violation::{Property, Violation};
 
 /// A member, from afar.
 #[derive(Clone, Debug)]
-pub struct MemberView {
+pub(crate) struct MemberView {
     id: Name,
     /// The partitions of its leases that have not ended.
     held: Vec<i32>,
@@ -22,13 +22,15 @@ pub struct MemberView {
     subscribed: bool,
     /// It does nothing that has an end.
     settled: bool,
+    /// Its assignor is at work.
+    assigning: bool,
     close_by: Time,
     timer: (Time, Time),
 }
 
 /// A connection, from afar.
 #[derive(Clone, Debug)]
-pub struct ConnectionView {
+pub(crate) struct ConnectionView {
     /// Its request waits for the broker.
     pub(crate) written: bool,
     /// Its answer waits for the member.
@@ -39,7 +41,7 @@ pub struct ConnectionView {
 
 /// The coordinator, from afar.
 #[derive(Clone, Debug)]
-pub struct CoordinatorView {
+pub(crate) struct CoordinatorView {
     /// The ids that it counts as members.
     members: Vec<Name>,
     stable: bool,
@@ -51,7 +53,7 @@ pub struct CoordinatorView {
 
 /// What is on no connection, from afar.
 #[derive(Clone, Debug)]
-pub struct OutsideView {
+pub(crate) struct OutsideView {
     pub(crate) strays: usize,
     pub(crate) faults: bool,
 }
@@ -85,6 +87,7 @@ impl MemberView {
             ready: ready.map(|lease| lease.partition).collect(),
             subscribed: app.stage == Stage::Subscribed,
             settled: steady && app.tickets.is_empty(),
+            assigning: member.plan.is_some(),
             close_by: match app.stage {
                 Stage::Closing(by) => by,
                 _ => Time::NEVER,
@@ -170,7 +173,8 @@ impl View<'_> {
     /// How far time may go: to the next moment at which something may happen, unless something
     /// must happen first. With a delay, messages need not.
     pub(crate) fn span(&self, delay: bool) -> Option<Time> {
-        let moving = self.connections.iter().any(|c| c.written || c.answered);
+        let moving = self.connections.iter().any(|c| c.written || c.answered)
+            || self.members.iter().any(|member| member.assigning);
         if moving != delay || (delay && self.history.delays == 0) {
             return None;
         }
