@@ -124,6 +124,21 @@ fn a_late_static_member_stays_with_a_generation_that_is_over() {
 }
 
 #[test]
+fn a_late_static_leader_stays_and_leads_no_more() {
+    let mut bench = Bench::new();
+    let long = JoinGroup { session_timeout_ms: 200_000, ..static_join("", "i") };
+    let caller = bench.join(long);
+    bench.settle();
+    let fixed = bench.joined(caller).member;
+    bench.sync_all(std::slice::from_ref(&fixed), 1);
+    let parked = bench.join(old_client());
+    bench.pass(REBALANCE as u64);
+    let joined = bench.joined(parked);
+    assert_eq!((joined.leader, joined.members.len()), (joined.member, 2));
+    assert_eq!(bench.beat(&fixed, 1), ErrorCode::IllegalGeneration);
+}
+
+#[test]
 fn while_only_absent_static_members_are_left_the_rebalance_goes_on() {
     let mut bench = Bench::new();
     let long = JoinGroup { session_timeout_ms: 200_000, ..static_join("", "i") };
