@@ -1,4 +1,5 @@
 //! Metadata, reconnection and the admin calls, against the embedded broker.
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! The link against the embedded broker: one answer for each request, whatever happens.
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests.
 
 use std::future::poll_fn;
 use std::task::Poll;

@@ -162,7 +162,7 @@ impl Engine {
             return;
         }
         let Some(mut line) = lanes[lane].line.take() else { return };
-        let standing = line.standing(config);
+        let standing = line.standing();
         lanes[lane].fetching = standing.is_some();
         // What was served longest ago goes first, since a broker fills its answer from the front.
         due.sort_by_key(|(turn, _)| *turn);

@@ -77,7 +77,7 @@ type Slot = tokio::sync::Mutex<Line>;
 /// One connection at a time to one broker, with the pauses between the attempts. Whoever holds one
 /// has connections to itself; what many share is in the cluster's slots.
 pub(crate) struct Line {
-    connection: Option<(Connection, Instant)>,
+    connection: Option<Connection>,
     backoff: Backoff,
     /// Not before this moment is the next attempt made.
     retry: Option<Instant>,
@@ -90,13 +90,13 @@ impl Line {
     }
 
     /// The connection, if it stands.
-    pub(crate) fn standing(&mut self, config: &ClientConfig) -> Option<Connection> {
-        let (connection, since) = self.connection.as_ref()?;
+    pub(crate) fn standing(&mut self) -> Option<Connection> {
+        let connection = self.connection.as_ref()?;
         if !connection.is_closed() {
             return Some(connection.clone());
         }
         // A broker that accepts and hangs up is tried again no faster than one that refuses.
-        if since.elapsed() > config.retry_backoff.1 {
+        if connection.has_answered() {
             self.backoff.reset();
         } else {
             self.retry = Some(Instant::now() + self.backoff.next());
@@ -106,7 +106,7 @@ impl Line {
     }
 
     fn opened(&mut self, connection: &Connection) {
-        self.connection = Some((connection.clone(), Instant::now()));
+        self.connection = Some(connection.clone());
         self.retry = None;
     }
 
@@ -276,7 +276,7 @@ impl Cluster {
         id: i32,
         of: Use,
     ) -> Result<Connection, ConnectionError> {
-        if let Some(connection) = line.standing(&self.0.config) {
+        if let Some(connection) = line.standing() {
             return Ok(connection);
         }
         line.pause().await;
@@ -298,7 +298,7 @@ impl Cluster {
     /// A connection to whichever broker can be reached. Cancel safe.
     pub(crate) async fn any(&self) -> Result<Connection, ConnectionError> {
         let mut line = self.0.any.lock().await;
-        if let Some(connection) = line.standing(&self.0.config) {
+        if let Some(connection) = line.standing() {
             return Ok(connection);
         }
         line.pause().await;

@@ -75,6 +75,11 @@ impl Connection {
         self.0.shared.lock().closed.is_some()
     }
 
+    /// Whether a request was ever answered: the peer is a broker that works, or did.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.0.shared.lock().answered
+    }
+
     /// Sends a request and waits for its answer, for at most `timeout`; an answer that does not
     /// come in time closes the connection.
     ///
@@ -169,6 +174,8 @@ struct State {
     /// What is being written or waits for its answer, oldest first.
     in_flight: VecDeque<Pending>,
     last_id: i32,
+    /// Whether any request was answered.
+    answered: bool,
     /// Until when the broker asked for a pause.
     resume: Option<Instant>,
     /// The moment that the deadlines' watch waits for.
@@ -303,6 +310,7 @@ impl Shared {
             if got != expected {
                 return Err(WireError::Correlation { expected, got }.into());
             }
+            state.answered = true;
             state.in_flight.pop_front()
         };
         let Some(pending) = pending else { return Err(ConnectionError::Unasked) };

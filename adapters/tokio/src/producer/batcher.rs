@@ -41,6 +41,8 @@ pub(super) struct Batcher {
     queues: BTreeMap<TopicPartition, Queue>,
     /// Where the records of a topic that have no key go for now.
     sticky: BTreeMap<Name, i32>,
+    /// How the last question about leaders or names failed: why batches wait that never went out.
+    trouble: Option<ConnectionError>,
 }
 
 struct Queue {
@@ -109,6 +111,7 @@ impl Batcher {
             name: None,
             queues: BTreeMap::new(),
             sticky: BTreeMap::new(),
+            trouble: None,
         }
     }
 
@@ -140,6 +143,11 @@ impl Batcher {
         Ok((pushed?, full || !fits))
     }
 
+    /// Why nothing goes on at the moment; `None` if it does.
+    pub(super) fn set_trouble(&mut self, trouble: Option<ConnectionError>) {
+        self.trouble = trouble;
+    }
+
     /// The name under which an idempotent producer goes on.
     pub(super) fn set_name(&mut self, name: ProducerId) {
         self.name = Some(name);
@@ -158,7 +166,7 @@ impl Batcher {
         let mut filled: BTreeMap<i32, usize> = BTreeMap::new();
         for (partition, queue) in &mut self.queues {
             let before = queue.name();
-            due.freed += queue.expire(now, &self.config);
+            due.freed += queue.expire(now, &self.config, self.trouble.as_ref());
             retire(&mut self.name, before, queue);
             let Some(at) = queue.due_at(&self.config, now, hurry) else { continue };
             due.look_at(queue.deadline());
@@ -358,10 +366,15 @@ impl Queue {
         reserved
     }
 
-    fn expire(&mut self, now: Instant, config: &ProducerConfig) -> usize {
+    fn expire(
+        &mut self,
+        now: Instant,
+        config: &ProducerConfig,
+        trouble: Option<&ConnectionError>,
+    ) -> usize {
         let mut freed = 0;
         while let Some(first) = self.batches.front().filter(|b| !self.out && b.deadline <= now) {
-            let error = first.out_of_time(config);
+            let error = first.out_of_time(config, trouble);
             freed += self.finish(Err(error));
         }
         freed
@@ -441,10 +454,15 @@ impl Batch {
         matches!(self.body, Body::Sealed(_)) || self.size() >= config.batch_bytes
     }
 
-    fn out_of_time(&self, config: &ProducerConfig) -> ProduceError {
+    fn out_of_time(
+        &self,
+        config: &ProducerConfig,
+        trouble: Option<&ConnectionError>,
+    ) -> ProduceError {
+        let last = self.last_failure.as_ref().or(trouble).cloned();
         match self.unanswered {
-            true => ProduceError::Unknown { last: self.last_failure.clone() },
-            false => ProduceError::Expired { after: config.delivery_timeout },
+            true => ProduceError::Unknown { last },
+            false => ProduceError::Expired { after: config.delivery_timeout, last },
         }
     }
 }

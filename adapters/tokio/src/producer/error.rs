@@ -52,6 +52,8 @@ pub enum ProduceError {
     Expired {
         /// [`ProducerConfig::delivery_timeout`](super::ProducerConfig::delivery_timeout).
         after: Duration,
+        /// The last failure to reach a broker, if there was one.
+        last: Option<ConnectionError>,
     },
     /// It was sent, and no answer says whether it was written.
     Unknown {
@@ -90,8 +92,9 @@ impl fmt::Display for ProduceError {
             ProduceError::Refused { error, message } => {
                 write!(f, "the broker refused it with {}{}", Named(*error), Words(message))
             }
-            ProduceError::Expired { after } => {
-                write!(f, "it could not be sent within {after:?}, and was not written")
+            ProduceError::Expired { after, last } => {
+                write!(f, "it could not be sent within {after:?}, and was not written")?;
+                last.as_ref().map_or(Ok(()), |last| write!(f, ": {last}"))
             }
             ProduceError::Unknown { last: Some(last) } => {
                 write!(f, "it was sent and may have been written, but {last}")

@@ -188,10 +188,11 @@ impl Sender<'_> {
             (Job::Metadata, done) => {
                 self.metadata.ended(now);
                 match done {
-                    Ok(Done::Metadata(Ok(refused))) => self.refuse(refused),
-                    Ok(Done::Metadata(Err(error))) => {
-                        tracing::debug!(%error, "no metadata for the producer");
+                    Ok(Done::Metadata(Ok(refused))) => {
+                        self.shared.batcher().set_trouble(None);
+                        self.refuse(refused);
                     }
+                    Ok(Done::Metadata(Err(error))) => self.trouble(error),
                     _ => {}
                 }
             }
@@ -209,6 +210,13 @@ impl Sender<'_> {
             fates.into_iter().map(|(place, fate)| batcher.settle(&place, fate, now)).sum();
         drop(batcher);
         self.shared.room.add_permits(freed);
+    }
+
+    fn trouble(&self, error: ClusterError) {
+        tracing::debug!(%error, "the producer cannot go on for now");
+        if let ClusterError::Connection(error) = error {
+            self.shared.batcher().set_trouble(Some(error));
+        }
     }
 
     /// Ends what goes to topics that are refused for good.
@@ -235,7 +243,7 @@ impl Sender<'_> {
                 let freed = self.shared.batcher().fail(&refused, |_| true);
                 self.shared.room.add_permits(freed);
             }
-            Ok(Done::Name(Err(error))) => tracing::debug!(%error, "no producer id"),
+            Ok(Done::Name(Err(error))) => self.trouble(error),
             _ => {}
         }
     }
@@ -391,4 +399,56 @@ fn may_be_written(error: ErrorCode) -> bool {
             // Told also to those who wait for replicas when the leadership moves.
             | ErrorCode::NotLeaderOrFollower
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use handover_wire::codec::messages::produce_response::TopicProduceResponse;
+
+    use super::*;
+    use crate::config::ClientConfig;
+
+    fn judged(error: i16) -> Fate {
+        let cluster = Cluster::new(ClientConfig::new("localhost:1")).unwrap();
+        let place = TopicPartition::new("t", 0);
+        let answer = PartitionProduceResponse::default().with_error_code(error).with_base_offset(5);
+        judge(&cluster, &place, &answer)
+    }
+
+    #[test]
+    fn each_answer_means_one_of_five_things() {
+        assert!(matches!(judged(0), Fate::Written(Written { base: Some(5), .. })));
+        assert!(matches!(judged(46), Fate::Written(Written { base: None, .. })));
+        for lost_sequence in [45, 47, 59] {
+            assert!(matches!(judged(lost_sequence), Fate::Renew), "{lost_sequence}");
+        }
+        for maybe in [6, 7, 20, 56] {
+            let fate = judged(maybe);
+            assert!(matches!(fate, Fate::Again { maybe_written: true, .. }), "{maybe}");
+        }
+        for surely_not in [3, 5, 19, 74] {
+            let fate = judged(surely_not);
+            assert!(matches!(fate, Fate::Again { maybe_written: false, .. }), "{surely_not}");
+        }
+        for refused in [10, 17, 29, 31, 87, -1, 999] {
+            assert!(matches!(judged(refused), Fate::Refused(_)), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_an_answer_leaves_out_may_be_written() {
+        let cluster = Cluster::new(ClientConfig::new("localhost:1")).unwrap();
+        let places: Vec<_> = (0..2).map(|p| TopicPartition::new("t", p)).collect();
+        // Partition 0 twice, and one that was not asked for.
+        let partition = |index| PartitionProduceResponse::default().with_index(index);
+        let topic = TopicProduceResponse::default()
+            .with_name(TopicName(StrBytes::from_static_str("t")))
+            .with_partition_responses(vec![partition(0), partition(0), partition(9)]);
+        let answer = ProduceResponse::default().with_responses(vec![topic]);
+        let fates = judge_all(&cluster, places, answer);
+        assert!(matches!(
+            &fates[..],
+            [(_, Fate::Written(_)), (_, Fate::Again { maybe_written: true, .. })]
+        ));
+    }
 }

@@ -147,10 +147,10 @@ fn out_of_time_it_says_whether_it_may_be_written() {
     bench.now += late;
     let due = bench.due();
     assert!(due.freed > 0 && due.requests.is_empty());
-    assert_eq!(bench.outcome(0), Some(Err(ProduceError::Expired { after: late })));
+    assert_eq!(bench.outcome(0), Some(Err(ProduceError::Expired { after: late, last: None })));
     for (maybe_written, expected) in [
         (true, ProduceError::Unknown { last: None }),
-        (false, ProduceError::Expired { after: late }),
+        (false, ProduceError::Expired { after: late, last: None }),
     ] {
         let mut bench = Bench::new(|_| {});
         bench.append(0, "sent");
