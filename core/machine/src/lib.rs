@@ -19,6 +19,7 @@ mod config;
 mod discovery;
 mod error;
 mod heartbeat;
+mod identities;
 mod install;
 mod io;
 mod judge;
@@ -36,6 +37,7 @@ pub use canonical::Names;
 pub use config::{Assignor, Config, ConfigError, SessionExpiry};
 pub use error::ErrorCode;
 pub use heartbeat::EARLY_BEATS;
+pub use identities::Identities;
 pub use io::{
     AssignFailure, Call, Cause, CommitEntry, CommitTarget, CommittedError, Event, Input, Lane,
     LeaseChange, Notice, Outcome, Output, Plan, SeekTo, Start, Target, Unanswered, Versions,

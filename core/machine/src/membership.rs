@@ -12,9 +12,9 @@ use crate::clock::{Tick, Window, rebase};
 use crate::lanes::{Sent, What};
 use crate::machine::Machine;
 use crate::{
-    Api, AssignFailure, Cause, ErrorCode, Event, Fatal, Identity, JoinGroup, Joined, Lane,
-    LossReason, Name, Notice, Output, Phase, Plan, Protocol, Request, SyncGroup, Synced, Time,
-    TopicPartition, Verdict, judge,
+    Api, AssignFailure, Cause, ErrorCode, Event, Fatal, Identities, Identity, JoinGroup, Joined,
+    Lane, LossReason, Name, Notice, Output, Phase, Plan, Protocol, Request, SyncGroup, Synced,
+    Time, TopicPartition, Verdict, judge,
 };
 
 pub(crate) const PROTOCOL_TYPE: &str = "consumer";
@@ -72,6 +72,10 @@ pub(crate) struct Round {
 impl Round {
     pub(crate) fn rebase(&mut self, by: Time) {
         rebase(&mut self.assign_by, by);
+    }
+
+    pub(crate) fn visit(&mut self, visitor: &mut dyn Identities) {
+        self.plan.iter_mut().for_each(|(member, _)| visitor.member(member));
     }
 }
 

@@ -87,23 +87,23 @@ pub(super) struct Member {
 /// A group's metadata as the offsets topic holds it (`GroupMetadataValue`).
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) struct Record {
-    generation: i32,
+    pub(super) generation: i32,
     protocol_type: Option<Name>,
     protocol: Option<Name>,
-    leader: Option<Name>,
-    members: BTreeMap<Name, RecordedMember>,
+    pub(super) leader: Option<Name>,
+    pub(super) members: BTreeMap<Name, RecordedMember>,
 }
 
 /// A member in a [`Record`]: of its protocols only the chosen one is kept, so after a reload a
 /// member that offers several no longer matches what is known of it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct RecordedMember {
+pub(super) struct RecordedMember {
     instance: Option<Name>,
     client: Name,
     host: Name,
     session_timeout: Duration,
     rebalance_timeout: Duration,
-    metadata: Vec<u8>,
+    pub(super) metadata: Vec<u8>,
     assignment: Vec<u8>,
 }
 

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use handover_machine::{Request, Response, Time};
+use handover_machine::{Identities, Request, Response, Time};
 
 use super::{Faults, Line, Network, Stage, connection::Connection, index};
 use crate::Coordinator;
@@ -49,6 +49,11 @@ impl Outside {
     /// What may still go wrong.
     pub fn faults(&self) -> Faults {
         self.faults
+    }
+
+    /// Shows all member ids and generations in it.
+    pub fn visit(&mut self, visitor: &mut dyn Identities) {
+        self.strays.iter_mut().for_each(|(_, request)| request.visit(visitor));
     }
 }
 
@@ -110,5 +115,15 @@ impl Connection {
         let flight = self.flight.iter_mut().map(|flight| &mut flight.deadline);
         let queued = self.queue.iter_mut().map(|queued| &mut queued.deadline);
         flight.chain(queued).for_each(|at| *at = at.saturating_sub(by));
+    }
+
+    /// Shows all member ids and generations on it.
+    pub fn visit(&mut self, visitor: &mut dyn Identities) {
+        match self.flight.as_mut().map(|flight| &mut flight.stage) {
+            Some(Stage::Written(request)) => request.visit(visitor),
+            Some(Stage::Answered(response)) => response.visit(visitor),
+            Some(Stage::Parked) | None => {}
+        }
+        self.queue.iter_mut().for_each(|queued| queued.request.visit(visitor));
     }
 }
