@@ -188,7 +188,7 @@ impl<B> Bridge<B> {
                 self.timer = Some(self.random.between(earliest, latest));
             }
             Output::Grant { lease: id, partition } => {
-                let mailbox = Arc::clone(&self.ends.queue.mailbox);
+                let mailbox = self.ends.queue.mailbox.clone();
                 let lease = Lease::new(id, partition, mailbox);
                 self.ends.queue.grant(lease.clone());
                 self.leases.insert(id, lease);
@@ -200,7 +200,7 @@ impl<B> Bridge<B> {
             Output::Event(event) => self.event(event),
             Output::Notice(notice) => self.notice(notice),
             Output::Assign { round, protocol, members } => {
-                let mailbox = Arc::clone(&self.ends.queue.mailbox);
+                let mailbox = self.ends.queue.mailbox.clone();
                 self.ends.assignments.put(Assign::new(round, protocol, members, mailbox));
             }
             Output::Resolve { ticket, outcome } => {

@@ -36,12 +36,12 @@ use crate::sync::Arc;
 /// ```
 #[derive(Clone)]
 pub struct Handle {
-    mailbox: Arc<Mailbox>,
+    mailbox: Mailbox,
     board: Arc<Board>,
 }
 
 impl Handle {
-    pub(crate) fn new(mailbox: Arc<Mailbox>, board: Arc<Board>) -> Handle {
+    pub(crate) fn new(mailbox: Mailbox, board: Arc<Board>) -> Handle {
         Handle { mailbox, board }
     }
 

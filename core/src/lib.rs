@@ -50,4 +50,5 @@ pub mod parts {
     pub use crate::shared::mailbox::{Letter, Mail, Mailbox};
     pub use crate::shared::notices::{Ring, notices};
     pub use crate::shared::ticket::{Resolver, Stopped, Ticket, WaitError};
+    pub use crate::sync::Arc;
 }

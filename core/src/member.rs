@@ -89,7 +89,7 @@ pub fn member<B>(config: Config, options: Options) -> Result<Member<B>, ConfigEr
     let machine = Machine::new(config);
     let mailbox = Mailbox::new();
     let board = Arc::new(Board::new(machine.status()));
-    let (queue, feed, deliveries) = delivery(options.buffer_bytes, Arc::clone(&mailbox));
+    let (queue, feed, deliveries) = delivery(options.buffer_bytes, mailbox.clone());
     let (event_queue, events) = events(options.listen);
     let (ring, notices) = notices();
     let (desk, assignments) = assignments();

@@ -11,8 +11,9 @@ use std::sync::PoisonError;
 
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod backend {
+    pub use std::sync::Arc;
     pub(crate) use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64};
-    pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
+    pub(crate) use std::sync::{Mutex, MutexGuard};
     pub(crate) use std::thread::{Thread, current, park};
     pub(crate) use std::thread_local;
 }
@@ -21,13 +22,13 @@ mod backend {
 mod backend {
     // Each clone and drop of loom's `Arc` is a branch point, so only the models of leaks use it.
     #[cfg(feature = "lifetimes")]
-    pub(crate) use loom::sync::Arc;
+    pub use loom::sync::Arc;
     pub(crate) use loom::sync::atomic::{AtomicI32, AtomicI64, AtomicU64};
     pub(crate) use loom::sync::{Mutex, MutexGuard};
     pub(crate) use loom::thread::{Thread, current, park};
     pub(crate) use loom::thread_local;
     #[cfg(not(feature = "lifetimes"))]
-    pub(crate) use std::sync::Arc;
+    pub use std::sync::Arc;
 }
 
 #[cfg(feature = "shuttle")]
@@ -36,10 +37,11 @@ mod backend {
     pub(crate) use shuttle::sync::{Mutex, MutexGuard};
     pub(crate) use shuttle::thread::{Thread, current, park};
     pub(crate) use shuttle::thread_local;
-    pub(crate) use std::sync::Arc;
+    pub use std::sync::Arc;
 }
 
-pub(crate) use backend::{Arc, AtomicI32, AtomicI64, AtomicU64, MutexGuard};
+pub use backend::Arc;
+pub(crate) use backend::{AtomicI32, AtomicI64, AtomicU64, MutexGuard};
 pub(crate) use std::sync::atomic::Ordering;
 pub(crate) use std::thread::panicking;
 

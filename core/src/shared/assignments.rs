@@ -46,17 +46,12 @@ pub struct Assign {
     protocol: Name,
     members: Vec<JoinedMember>,
     /// Taken by the answer.
-    mailbox: Option<Arc<Mailbox>>,
+    mailbox: Option<Mailbox>,
 }
 
 impl Assign {
     /// A request of the driver.
-    pub fn new(
-        round: u64,
-        protocol: Name,
-        members: Vec<JoinedMember>,
-        mailbox: Arc<Mailbox>,
-    ) -> Assign {
+    pub fn new(round: u64, protocol: Name, members: Vec<JoinedMember>, mailbox: Mailbox) -> Assign {
         Assign { round, protocol, members, mailbox: Some(mailbox) }
     }
 
@@ -172,8 +167,8 @@ mod tests {
         }
     }
 
-    fn ask(mailbox: &Arc<Mailbox>, round: u64) -> Assign {
-        Assign::new(round, "range".into(), Vec::new(), Arc::clone(mailbox))
+    fn ask(mailbox: &Mailbox, round: u64) -> Assign {
+        Assign::new(round, "range".into(), Vec::new(), mailbox.clone())
     }
 
     #[test]

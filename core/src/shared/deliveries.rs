@@ -35,7 +35,7 @@ use crate::sync::Arc;
 pub struct Queue<B> {
     pub(crate) slot: Slot<Lanes<B>, 2>,
     pub(crate) liveness: Liveness,
-    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) mailbox: Mailbox,
 }
 
 /// The driver's end. What a step throws out is dropped outside the lock.
@@ -73,11 +73,8 @@ impl<B> Queue<B> {
 
 /// Both sides of a queue that asks for no more once `budget` bytes wait in it, and the driver's
 /// end.
-pub fn delivery<B>(
-    budget: usize,
-    mailbox: Arc<Mailbox>,
-) -> (Arc<Queue<B>>, Feed<B>, Deliveries<B>) {
-    let liveness = Liveness::new(Arc::clone(&mailbox));
+pub fn delivery<B>(budget: usize, mailbox: Mailbox) -> (Arc<Queue<B>>, Feed<B>, Deliveries<B>) {
+    let liveness = Liveness::new(mailbox.clone());
     let queue = Arc::new(Queue { slot: Slot::new(Lanes::new(budget)), liveness, mailbox });
     (Arc::clone(&queue), Feed(Arc::clone(&queue)), Deliveries { queue })
 }

@@ -189,9 +189,9 @@ mod tests {
         /// Leases 0 and 1, open from offset 0 on.
         fn new() -> Bench {
             let mailbox = Mailbox::new();
-            let (queue, feed, deliveries) = delivery(BUDGET, Arc::clone(&mailbox));
+            let (queue, feed, deliveries) = delivery(BUDGET, mailbox.clone());
             let partition = |id| TopicPartition::new("orders", id as i32);
-            let lease = |id| Lease::new(LeaseId(id), partition(id), Arc::clone(&mailbox));
+            let lease = |id| Lease::new(LeaseId(id), partition(id), mailbox.clone());
             let leases: Vec<Lease> = (0..2).map(lease).collect();
             for lease in &leases {
                 queue.grant(lease.clone());

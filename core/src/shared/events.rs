@@ -301,7 +301,7 @@ mod tests {
             let mailbox = Mailbox::new();
             let lease = |id| {
                 let partition = TopicPartition::new("orders", 0);
-                (LeaseId(id), Lease::new(LeaseId(id), partition, Arc::clone(&mailbox)))
+                (LeaseId(id), Lease::new(LeaseId(id), partition, mailbox.clone()))
             };
             let (queue, events) = events(true);
             Desk { queue, events, granted: (0..3).map(lease).collect() }

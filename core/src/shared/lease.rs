@@ -68,7 +68,7 @@ struct Inner {
     by: AtomicU64,
     mark_epoch: AtomicI32,
     mark_offset: AtomicI64,
-    mailbox: Arc<Mailbox>,
+    mailbox: Mailbox,
 }
 
 /// Where a lease is between its assignment and its end.
@@ -89,7 +89,7 @@ pub enum LeaseState {
 
 impl Lease {
     /// An active one, without a hold or a mark.
-    pub fn new(id: LeaseId, partition: TopicPartition, mailbox: Arc<Mailbox>) -> Lease {
+    pub fn new(id: LeaseId, partition: TopicPartition, mailbox: Mailbox) -> Lease {
         Lease(Arc::new(Inner {
             id,
             partition,
@@ -242,9 +242,9 @@ mod tests {
     use super::*;
     use std::task::{Context, Poll, Waker};
 
-    fn lease() -> (Arc<Mailbox>, Lease) {
+    fn lease() -> (Mailbox, Lease) {
         let mailbox = Mailbox::new();
-        let lease = Lease::new(LeaseId(4), TopicPartition::new("orders", 0), Arc::clone(&mailbox));
+        let lease = Lease::new(LeaseId(4), TopicPartition::new("orders", 0), mailbox.clone());
         (mailbox, lease)
     }
 

@@ -19,7 +19,7 @@
 use std::fmt;
 
 use super::mailbox::Mailbox;
-use crate::sync::{Arc, AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 
 const PENDING: u64 = 1;
 const AWAITED: u64 = 2;
@@ -28,7 +28,7 @@ const POLL: u64 = 4;
 /// Counts the application's polls.
 pub struct Liveness {
     word: AtomicU64,
-    mailbox: Arc<Mailbox>,
+    mailbox: Mailbox,
 }
 
 /// What the driver saw last.
@@ -37,7 +37,7 @@ pub struct Seen(u64);
 
 impl Liveness {
     /// Before the first poll.
-    pub fn new(mailbox: Arc<Mailbox>) -> Liveness {
+    pub fn new(mailbox: Mailbox) -> Liveness {
         Liveness { word: AtomicU64::new(0), mailbox }
     }
 
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn only_the_poll_that_is_awaited_wakes_the_driver() {
         let mailbox = Mailbox::new();
-        let liveness = Liveness::new(Arc::clone(&mailbox));
+        let liveness = Liveness::new(mailbox.clone());
         let mut cx = Context::from_waker(Waker::noop());
         let mut seen = Seen::default();
         liveness.polled(false);

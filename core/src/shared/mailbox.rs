@@ -27,8 +27,11 @@ use super::slot::{Slot, Wake};
 use super::ticket::{Resolver, Ticket, ticket};
 use crate::sync::{Arc, AtomicU64, Ordering, thread_token};
 
-/// Where everybody posts what the driver should know.
-pub struct Mailbox {
+/// Where everybody posts what the driver should know. Cheap to clone.
+#[derive(Clone)]
+pub struct Mailbox(Arc<Shared>);
+
+struct Shared {
     slot: Slot<Inner>,
     /// The token of the thread that polled the driver last; 0 before the first poll. Written by
     /// the driver, read by blocking waits. Relaxed: a thread that compares it with its own token
@@ -98,16 +101,16 @@ impl Mail {
 
 impl Mailbox {
     /// An open and empty one.
-    pub fn new() -> Arc<Mailbox> {
+    pub fn new() -> Mailbox {
         let inner = Inner { open: true, report: None, next: 0, mail: Mail::default() };
-        Arc::new(Mailbox { slot: Slot::new(inner), driver_thread: AtomicU64::new(0) })
+        Mailbox(Arc::new(Shared { slot: Slot::new(inner), driver_thread: AtomicU64::new(0) }))
     }
 
     /// Posts a call. Its ticket is already resolved as stopped if the mailbox is closed.
-    pub fn call(self: &Arc<Self>, call: Call) -> Ticket<Outcome> {
+    pub fn call(&self, call: Call) -> Ticket<Outcome> {
         let (unbound, resolver) = ticket();
         let id = self.post_letter(Letter { call, resolver });
-        unbound.bind(id, Arc::clone(self))
+        unbound.bind(id, self.clone())
     }
 
     /// Posts a call whose outcome nobody waits for, and which therefore nobody cancels.
@@ -117,7 +120,7 @@ impl Mailbox {
     }
 
     fn post_letter(&self, letter: Letter) -> TicketId {
-        let (id, refused) = self.slot.change(|inner| {
+        let (id, refused) = self.0.slot.change(|inner| {
             let id = TicketId(inner.next);
             inner.next += 1;
             if !inner.open {
@@ -134,7 +137,7 @@ impl Mailbox {
 
     /// Says that nobody waits for this call: takes it out, or tells the driver, which has it.
     pub fn cancel(&self, id: TicketId) {
-        let withdrawn = self.slot.change(|inner| {
+        let withdrawn = self.0.slot.change(|inner| {
             let withdrawn = inner.mail.calls.remove(&id);
             let tell = withdrawn.is_none() && inner.open;
             if tell {
@@ -177,7 +180,7 @@ impl Mailbox {
     }
 
     fn post(&self, post: impl FnOnce(&mut Mail)) {
-        self.slot.change(|inner| {
+        self.0.slot.change(|inner| {
             if inner.open {
                 post(&mut inner.mail);
             }
@@ -187,13 +190,15 @@ impl Mailbox {
 
     /// Everything posted since the last time. The driver's.
     pub fn poll_collect(&self, cx: &mut Context<'_>) -> Poll<Mail> {
-        self.slot.poll(0, cx, |inner| (!inner.mail.is_empty()).then(|| mem::take(&mut inner.mail)))
+        self.0
+            .slot
+            .poll(0, cx, |inner| (!inner.mail.is_empty()).then(|| mem::take(&mut inner.mail)))
     }
 
     /// Refuses all further posts and drops those that were not collected. After a clean close,
     /// `report` answers those that ask for another. The driver's.
     pub fn close(&self, report: Option<CloseReport>) {
-        let left = self.slot.change(|inner| {
+        let left = self.0.slot.change(|inner| {
             inner.open = false;
             inner.report.clone_from(&report);
             (mem::take(&mut inner.mail), Wake::NOBODY)
@@ -205,24 +210,30 @@ impl Mailbox {
 
     /// Whether the driver has ended.
     pub fn is_closed(&self) -> bool {
-        self.slot.peek(|inner| !inner.open)
+        self.0.slot.peek(|inner| !inner.open)
     }
 
     /// How many calls wait to be collected.
     pub fn waiting(&self) -> usize {
-        self.slot.peek(|inner| inner.mail.calls.len())
+        self.0.slot.peek(|inner| inner.mail.calls.len())
     }
 
     /// Remembers that this thread polls the driver.
     pub(crate) fn driver_is_here(&self) {
         let here = thread_token();
-        if self.driver_thread.load(Ordering::Relaxed) != here {
-            self.driver_thread.store(here, Ordering::Relaxed);
+        if self.0.driver_thread.load(Ordering::Relaxed) != here {
+            self.0.driver_thread.store(here, Ordering::Relaxed);
         }
     }
 
     pub(crate) fn is_driver_thread(&self) -> bool {
-        self.driver_thread.load(Ordering::Relaxed) == thread_token()
+        self.0.driver_thread.load(Ordering::Relaxed) == thread_token()
+    }
+}
+
+impl Default for Mailbox {
+    fn default() -> Mailbox {
+        Mailbox::new()
     }
 }
 
@@ -338,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_waker_that_calls_back_does_not_deadlock() {
-        struct CallsBack(Arc<Mailbox>);
+        struct CallsBack(Mailbox);
         impl std::task::Wake for CallsBack {
             fn wake(self: Arc<Self>) {
                 self.0.drained(LeaseId(1));
@@ -346,7 +357,7 @@ mod tests {
             }
         }
         let mailbox = Mailbox::new();
-        let waker = Waker::from(Arc::new(CallsBack(Arc::clone(&mailbox))));
+        let waker = Waker::from(Arc::new(CallsBack(mailbox.clone())));
         let mut cx = Context::from_waker(&waker);
         assert!(mailbox.poll_collect(&mut cx).is_pending());
         let mut ticket = mailbox.call(rejoin());

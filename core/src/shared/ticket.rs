@@ -86,7 +86,7 @@ enum State<T> {
 pub struct Ticket<T> {
     id: TicketId,
     cell: Arc<Slot<State<T>>>,
-    mailbox: Arc<Mailbox>,
+    mailbox: Mailbox,
 }
 
 /// The driver's half of a call. Dropped unused, it resolves the ticket as [`Stopped`].
@@ -105,7 +105,7 @@ pub(crate) fn ticket<T>() -> (Unbound<T>, Resolver<T>) {
 }
 
 impl<T> Unbound<T> {
-    pub(crate) fn bind(self, id: TicketId, mailbox: Arc<Mailbox>) -> Ticket<T> {
+    pub(crate) fn bind(self, id: TicketId, mailbox: Mailbox) -> Ticket<T> {
         Ticket { id, cell: self.0, mailbox }
     }
 }
