@@ -1,5 +1,7 @@
 //! What the types promise beyond their methods, each with its reason.
 
+#![allow(clippy::unwrap_used, reason = "a test states what it expects by unwrapping")]
+
 use std::panic::UnwindSafe;
 use std::rc::Rc;
 

@@ -1,6 +1,8 @@
 //! The driver against links that behave and links that do not. What it does with a coordinator
 //! is explored in `handover-model`.
 
+#![allow(clippy::unwrap_used, reason = "a test states what it expects by unwrapping")]
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
