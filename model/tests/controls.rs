@@ -29,7 +29,7 @@ fn two_owners_of_a_partition() {
 
 #[test]
 fn a_commit_for_somebody_else() {
-    let setup = Setup { cooperative: true, closes: true, ..BLOCKING };
+    let setup = Setup { records: 1, ..BLOCKING };
     caught(Sabotage::CommitsForOthers, setup, Property::OneCommitter);
 }
 

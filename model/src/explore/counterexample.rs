@@ -95,8 +95,10 @@ impl Search<'_> {
                 let mut target = row.clone();
                 let parts = &after[outcome * scope.len()..][..scope.len()];
                 scope.iter().zip(parts).for_each(|(place, part)| target[*place] = *part);
+                let action = actions[outcome];
+                self.rename(&row, &mut target);
                 if target == wanted {
-                    return actions[outcome];
+                    return action;
                 }
             }
         }

@@ -9,7 +9,7 @@ mod counterexample;
 mod diagram;
 mod progress;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -18,8 +18,8 @@ use handover_machine::Phase;
 use handover_world::Step;
 
 use crate::system::{
-    Action, ConnectionView, CoordinatorView, History, Label, MemberView, OutsideView, Part, Setup,
-    Site, System, View, Violation,
+    Action, ConnectionView, CoordinatorView, History, Label, MemberView, Mentions, Naming,
+    OutsideView, Part, Setup, Site, System, View, Violation,
 };
 use arena::{Arena, Rows};
 
@@ -92,6 +92,12 @@ struct Search<'s> {
     setup: &'s Setup,
     parts: Arena<Part>,
     views: Vec<PartView>,
+    /// By part: what it mentions.
+    speech: Vec<u32>,
+    mentions: Arena<Mentions>,
+    namings: Arena<Naming>,
+    /// Parts under new names.
+    renamed: HashMap<(u32, u32), u32>,
     tables: Vec<Table>,
     /// Each state: the numbers of its parts.
     states: Rows,
@@ -150,6 +156,10 @@ impl<'s> Search<'s> {
             setup,
             parts: Arena::new(),
             views: Vec::new(),
+            speech: Vec::new(),
+            mentions: Arena::new(),
+            namings: Arena::new(),
+            renamed: HashMap::new(),
             tables: Site::all(setup.members).into_iter().map(table).collect(),
             states: Rows::new(4 * setup.members + 3),
             parents: Vec::new(),
@@ -166,6 +176,8 @@ impl<'s> Search<'s> {
     fn part(&mut self, part: Part) -> u32 {
         let (number, new) = self.parts.number(part);
         if new {
+            let mentions = Mentions::of(self.parts.get(number));
+            self.speech.push(self.mentions.number(mentions).0);
             self.views.push(match self.parts.get(number) {
                 Part::Member(member) => PartView::Member(MemberView::of(member)),
                 Part::Connection(found) => PartView::Connection(ConnectionView::of(found)),
@@ -205,6 +217,7 @@ impl<'s> Search<'s> {
                 target.copy_from_slice(&row);
                 let parts = &after[outcome * scope.len()..][..scope.len()];
                 scope.iter().zip(parts).for_each(|(place, part)| target[*place] = *part);
+                self.rename(&row, &mut target);
                 let reached = self.arrive(&target, state).map_err(|v| (Some(action), v))?;
                 self.targets.push(reached);
                 let class = self.class(action);
@@ -213,6 +226,31 @@ impl<'s> Search<'s> {
         }
         self.first.push(self.targets.len() as u64);
         Ok(())
+    }
+
+    /// Gives a state the names that it would have had from the beginning, if it may have others
+    /// than the one before it.
+    fn rename(&mut self, before: &[u32], row: &mut [u32]) {
+        let speech = |part: &u32| self.speech[*part as usize];
+        if before.iter().zip(&*row).all(|(old, new)| old == new || speech(old) == speech(new)) {
+            return;
+        }
+        let naming = Naming::of(row.iter().map(|part| self.mentions.get(speech(part))));
+        if naming.is_idle() {
+            return;
+        }
+        let (number, _) = self.namings.number(naming);
+        for part in row {
+            *part = match self.renamed.get(&(*part, number)) {
+                Some(known) => *known,
+                None => {
+                    let renamed = self.namings.get(number).rename(self.parts.get(*part));
+                    let renamed = self.part(renamed);
+                    self.renamed.insert((*part, number), renamed);
+                    renamed
+                }
+            };
+        }
     }
 
     /// What happens at the site of a table in a state.

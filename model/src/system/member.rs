@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use handover_machine::{
-    AssignFailure, Event, Input, Lane, Machine, Names, Output, Phase, Plan, Request, RequestId,
-    Response, Time, Unanswered, assign,
+    AssignFailure, Event, Identities, Input, Lane, Machine, Names, Output, Phase, Plan, Request,
+    RequestId, Response, Time, Unanswered, assign,
 };
 
 use super::app::{App, Deed, Stage, Word};
@@ -132,6 +132,15 @@ impl Member {
             return Ok(Effects::default());
         }
         self.step(setup, Some(Input::Answer { id, answer }))
+    }
+
+    /// Shows all member ids and generations that it keeps.
+    pub(super) fn visit(&mut self, visitor: &mut dyn Identities) {
+        self.machine.visit(visitor);
+        self.plan.iter_mut().flat_map(|plan| &mut plan.assignments).for_each(|(member, _)| {
+            visitor.member(member);
+        });
+        self.written.iter_mut().for_each(|request| request.visit(visitor));
     }
 
     /// Time passes.

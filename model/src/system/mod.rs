@@ -8,6 +8,7 @@ mod app;
 mod history;
 mod label;
 mod member;
+mod naming;
 mod parts;
 mod sabotage;
 mod setup;
@@ -27,6 +28,7 @@ pub use setup::{Assigns, NO_FAULTS, Sabotage, Setup, Style, Timing};
 pub use violation::{Property, Violation};
 
 pub(crate) use history::History;
+pub(crate) use naming::{Mentions, Naming};
 pub(crate) use view::{ConnectionView, CoordinatorView, MemberView, OutsideView, View};
 
 use history::Accepted;
@@ -116,12 +118,13 @@ impl<'s> System<'s> {
     /// Lets one of the [`actions`](System::actions) happen, and checks what must hold after it.
     pub fn apply(&mut self, action: Action) -> Result<Happened, Violation> {
         let happened = self.happen(action)?;
+        self.rename();
         self.check()?;
         Ok(happened)
     }
 
-    /// As [`apply`](System::apply), without the invariants that concern the whole system. A panic
-    /// on the way is a violation too.
+    /// As [`apply`](System::apply), without new names and without the invariants that concern the
+    /// whole system. A panic on the way is a violation too.
     pub(crate) fn happen(&mut self, action: Action) -> Result<Happened, Violation> {
         catch_unwind(AssertUnwindSafe(|| self.dispatch(action))).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned();

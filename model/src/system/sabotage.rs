@@ -58,11 +58,15 @@ pub(super) fn requests(
             vec![request]
         }
         (Some(Sabotage::CommitsForOthers), Request::Heartbeat(beat)) => {
-            let mut commit = last.take();
-            if let Some(Request::OffsetCommit(commit)) = &mut commit {
+            // Not before the group has moved on, so that the partition may be another's.
+            let mut stale = last.take_if(|last| match last {
+                Request::OffsetCommit(commit) => commit.identity != beat.identity,
+                _ => false,
+            });
+            if let Some(Request::OffsetCommit(commit)) = &mut stale {
                 commit.identity = beat.identity.clone();
             }
-            commit.into_iter().chain([Request::Heartbeat(beat)]).collect()
+            stale.into_iter().chain([Request::Heartbeat(beat)]).collect()
         }
         (_, request) => vec![request],
     }

@@ -93,7 +93,7 @@ pub struct Timing {
 pub enum Sabotage {
     /// The assignor gives every partition to every member.
     AssignsToAll,
-    /// The driver writes each commit once more, with the next heartbeat.
+    /// The driver writes a commit once more with the first heartbeat of the next generation.
     CommitsForOthers,
     /// The driver writes each commit lower than the one before.
     CommitsBackwards,
