@@ -127,6 +127,21 @@ impl Coordinator {
         })
     }
 
+    /// Whom a rebalance of the group waits for: members that have not joined again and ids that
+    /// were given and have not come back; then the leader, whose plan is missing. Nobody, if there
+    /// is no rebalance or no such group.
+    pub fn awaited(&self, group: &str) -> Vec<Name> {
+        let Some(group) = self.groups.get(group) else { return Vec::new() };
+        match group.state() {
+            GroupState::PreparingRebalance => {
+                let late = group.members.iter().filter(|(_, member)| member.joining.is_none());
+                late.map(|(id, _)| id).chain(group.pending.keys()).cloned().collect()
+            }
+            GroupState::CompletingRebalance => group.leader.iter().cloned().collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// All groups, in the order of their names.
     pub fn list(&self) -> Result<Vec<GroupListing>, ErrorCode> {
         self.available()?;
