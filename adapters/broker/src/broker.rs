@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use handover_machine::{Mark, Node, TopicPartition};
+use handover_machine::{Mark, Name, Node, TopicPartition};
 use handover_world::GroupDescription;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -126,10 +126,10 @@ impl Broker {
     ) -> Result<(), BrokerError> {
         let mut state = self.cluster.lock();
         let live = state.live();
-        match state.topics.create(name, partitions, settings, &live) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(BrokerError::topic(name, &error)),
-        }
+        let created = state.topics.create(name, partitions, settings, &live).map(drop);
+        drop(state);
+        self.cluster.changed.send_replace(());
+        created.map_err(|error| BrokerError::topic(name, &error))
     }
 
     /// What can be read of each partition: the first offset, and the one behind the last record.
@@ -198,6 +198,13 @@ impl Broker {
     /// no such group.
     pub fn group(&self, name: &str) -> Option<GroupDescription> {
         self.cluster.lock().groups.look(name)
+    }
+
+    /// The ids of the members that a rebalance of the group waits for: those that have not joined
+    /// again, ids that were given and have not come back, then the leader until it brings its
+    /// plan. Empty if nothing is waited for.
+    pub fn awaited(&self, group: &str) -> Vec<Name> {
+        self.cluster.lock().groups.awaited(group)
     }
 
     /// The committed offsets of a group; empty if there are none.

@@ -95,6 +95,7 @@ impl Cluster {
 
     pub(crate) fn count(&self, api: Api) {
         self.requests.send_modify(|requests| requests.add(api));
+        self.changed.send_replace(());
     }
 
     pub(crate) fn requests(&self) -> watch::Receiver<Requests> {

@@ -9,10 +9,10 @@ use handover_wire::codec::messages::fetch_request::{FetchPartition, FetchTopic};
 use handover_wire::codec::messages::fetch_response::PartitionData;
 use handover_wire::codec::messages::{FetchRequest, FetchResponse, TopicName};
 
-use crate::handlers::code;
+use crate::handlers::{code, text};
 
 /// Sessions that are kept (`max.incremental.fetch.session.cache.slots`). The one longest unused
-/// makes room for another; its client is told that it is gone, and begins anew.
+/// makes room for another; its client is told that it is gone, and begins anew (SPEC B6).
 const SESSION_LIMIT: usize = 1_000;
 
 /// The epoch of a request that wants no session, or no longer.
@@ -140,10 +140,12 @@ impl Session {
             }
         }
         for topic in &request.topics {
+            // A copy, as what was decoded keeps its whole frame.
+            let name = TopicName(text(&topic.topic));
             for asked in &topic.partitions {
                 self.places += 1;
                 let fresh = Tracked { asked: asked.clone(), place: self.places, told: None };
-                let key = (topic.topic.clone(), topic.topic_id, asked.partition);
+                let key = (name.clone(), topic.topic_id, asked.partition);
                 self.partitions.entry(key).or_insert(fresh).asked = asked.clone();
             }
         }
