@@ -160,7 +160,9 @@ async fn speak(mut notices: Notices, handle: &Handle, errors: mpsc::Sender<PollE
             }
             Notice::Retrying { api, cause } => debug!(?api, ?cause, "trying again"),
             Notice::SessionExpired => {
-                warn!("no heartbeat was answered for a whole session; others may own the partitions");
+                warn!(
+                    "no heartbeat was answered for a whole session; others may own the partitions"
+                );
             }
             Notice::SessionRestored => info!("the coordinator answers again"),
             Notice::PositionUnknown { partition, error } => {

@@ -4,9 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use handover_core::machine::{
-    Assignor, Config, ConfigError, Name, SessionExpiry, TopicPartition,
-};
+use handover_core::machine::{Assignor, Config, ConfigError, Name, SessionExpiry, TopicPartition};
 
 use super::Consumer;
 use crate::ClientConfig;
@@ -17,14 +15,14 @@ use crate::fetch::{FetchConfig, Isolation, OffsetReset};
 /// ```
 /// use handover_tokio::Consumer;
 ///
-/// # tokio_test(async {
+/// # run(async {
 /// let wrong = Consumer::builder(["localhost"]).group("orders").topics(["orders"]).build().await;
 /// assert_eq!(
 ///     wrong.unwrap_err().to_string(),
 ///     "bootstrap names \"localhost\", which has no port; write it as host:port, such as localhost:9092",
 /// );
 /// # });
-/// # fn tokio_test(test: impl Future<Output = ()>) {
+/// # fn run(test: impl Future<Output = ()>) {
 /// #     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(test)
 /// # }
 /// ```

@@ -184,8 +184,7 @@ impl Consumer {
 
     /// Adds to the first delivery what else is there, up to the most records of a poll.
     fn gather(&mut self, first: Delivery<DecodedBatch>) -> Batch {
-        let mut batch =
-            Batch::new(self.handle.core().clone(), self.commit_timeout, self.auto);
+        let mut batch = Batch::new(self.handle.core().clone(), self.commit_timeout, self.auto);
         let mut room = self.max_records;
         let mut next = Some(first);
         let mut cx = Context::from_waker(Waker::noop());
