@@ -31,7 +31,7 @@ pub(super) struct Rig {
     pub(super) reports: mpsc::Receiver<FetchReport>,
     pub(super) watermarks: Arc<Watermarks>,
     pub(super) engine: JoinHandle<()>,
-    mailbox: Arc<Mailbox>,
+    mailbox: Mailbox,
     leases: u64,
 }
 
@@ -67,7 +67,7 @@ impl Rig {
     pub(super) fn with(client: ClientConfig, config: FetchConfig, budget: usize) -> Rig {
         let cluster = Cluster::new(client).unwrap();
         let mailbox = Mailbox::new();
-        let (queue, feed, deliveries) = delivery(budget, Arc::clone(&mailbox));
+        let (queue, feed, deliveries) = delivery(budget, mailbox.clone());
         let watermarks = Arc::new(Watermarks::default());
         let (sender, reports) = mpsc::channel(1);
         let running = fetch::run(feed, cluster, config, sender, Arc::clone(&watermarks));
@@ -78,7 +78,7 @@ impl Rig {
     /// A new lease of a partition of `orders`.
     pub(super) fn open(&mut self, index: i32, start: Start) -> Lease {
         self.leases += 1;
-        let mailbox = Arc::clone(&self.mailbox);
+        let mailbox = self.mailbox.clone();
         let lease = Lease::new(LeaseId(self.leases), partition(index), mailbox);
         self.queue.grant(lease.clone());
         self.queue.start(lease.id(), start);
