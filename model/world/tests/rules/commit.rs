@@ -96,6 +96,7 @@ fn outside_any_generation_only_an_empty_group_takes_commits() {
 fn a_member_of_a_group_that_is_not_there_is_told_so_in_its_versions_words() {
     let mut bench = Bench::new();
     assert_eq!(bench.commit("m", 3, 5), ErrorCode::GroupIdNotFound);
+    assert_eq!(bench.commit("m", 0, 5), ErrorCode::GroupIdNotFound, "0 is a generation");
     bench.client = Client { version: 8, ..bench.client.clone() };
     assert_eq!(bench.commit("m", 3, 5), ErrorCode::IllegalGeneration);
     assert_eq!(bench.state(), GroupState::Dead);

@@ -59,6 +59,21 @@ fn sessions_start_afresh() {
 }
 
 #[test]
+fn a_reloaded_member_is_none_that_never_completed_a_join() {
+    let mut bench = Bench::new();
+    let ids = bench.stable(2);
+    bench.reload();
+    let parked = bench.join(join(&ids[0]));
+    for _ in 0..3 {
+        bench.pass(SESSION as u64 - 1);
+        assert_eq!(bench.beat(&ids[1], 1), ErrorCode::RebalanceInProgress);
+    }
+    assert_eq!(bench.take(parked), None, "its parked request keeps it");
+    bench.join(join(&ids[1]));
+    assert_eq!(bench.joined(parked).generation, 2);
+}
+
+#[test]
 fn ids_that_have_not_joined_are_forgotten() {
     let mut bench = Bench::new();
     let caller = bench.join(join(""));
