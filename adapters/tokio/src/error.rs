@@ -146,6 +146,16 @@ impl Unanswered {
 }
 
 /// Why the state of the cluster could not be read or changed.
+///
+/// ```
+/// use handover_core::machine::{ErrorCode, TopicPartition};
+/// use handover_tokio::ClusterError;
+///
+/// let partition = TopicPartition::new("orders", 3);
+/// let refused = ClusterError::Partition { partition, error: ErrorCode::LeaderNotAvailable };
+/// assert!(refused.is_retriable());
+/// assert_eq!(refused.to_string(), "partition orders-3 was refused with LEADER_NOT_AVAILABLE (5)");
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ClusterError {

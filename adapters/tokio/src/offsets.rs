@@ -13,6 +13,16 @@ use crate::error::{ConnectionError, Unanswered};
 use crate::net::{Cluster, Use};
 
 /// A place in a partition's log, as ListOffsets can find it.
+///
+/// ```
+/// use handover_tokio::OffsetAt;
+/// use std::time::{Duration, SystemTime, UNIX_EPOCH};
+///
+/// let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+/// let millis = hour_ago.duration_since(UNIX_EPOCH)?.as_millis();
+/// let since_then = OffsetAt::Timestamp(i64::try_from(millis)?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum OffsetAt {
     /// The first record that is there.
@@ -36,6 +46,11 @@ impl OffsetAt {
 }
 
 /// Which records a reader sees.
+///
+/// ```
+/// use handover_tokio::Isolation;
+/// assert_eq!(Isolation::default(), Isolation::ReadUncommitted);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Isolation {
     /// All of them: Kafka's default.

@@ -163,3 +163,67 @@ throttle!(
     OffsetForLeaderEpochResponse,
     ProduceResponse,
 );
+
+#[cfg(test)]
+mod tests {
+    use handover_core::machine::{FindCoordinator, Heartbeat, Identity, OffsetFetch};
+    use handover_wire::codec::messages::{
+        FindCoordinatorRequest, FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse,
+        OffsetFetchRequest, OffsetFetchResponse,
+    };
+    use handover_wire::encode_response;
+
+    use super::*;
+
+    const ASKED: i32 = 1234;
+
+    /// What is read of an answer in `version` that asks for a pause wherever it can.
+    fn throttle<R: Request>(request: machine::Request, version: i16, answer: R::Response) -> u128 {
+        let (_, sent) = Group(request).encode(version, 9, "me").unwrap();
+        let frame = encode_response::<R>(&answer, version, 9).unwrap().slice(4..);
+        group_throttle(&sent, &frame).as_millis()
+    }
+
+    #[test]
+    fn a_group_answer_asks_for_a_pause_in_each_version_that_can() {
+        let group = machine::Name::from("g");
+        let identity = Identity { member: "m".into(), generation: 1, instance: None };
+        let heartbeat = Heartbeat { group: group.clone(), identity };
+        let find = FindCoordinator { group: group.clone() };
+        let fetch = OffsetFetch { group, partitions: Some(Vec::new()), require_stable: false };
+        for version in 0..=4 {
+            let asked = if version < 1 { 0 } else { ASKED };
+            let answer = HeartbeatResponse::default().with_throttle_time_ms(asked);
+            let request = machine::Request::Heartbeat(heartbeat.clone());
+            let read = throttle::<HeartbeatRequest>(request, version, answer);
+            assert_eq!(read, asked as u128, "Heartbeat {version}");
+        }
+        for version in 0..=6 {
+            let asked = if version < 1 { 0 } else { ASKED };
+            let answer = FindCoordinatorResponse::default().with_throttle_time_ms(asked);
+            let request = machine::Request::FindCoordinator(find.clone());
+            let read = throttle::<FindCoordinatorRequest>(request, version, answer);
+            assert_eq!(read, asked as u128, "FindCoordinator {version}");
+        }
+        for version in 1..=9 {
+            let asked = if version < 3 { 0 } else { ASKED };
+            let answer = OffsetFetchResponse::default().with_throttle_time_ms(asked);
+            let request = machine::Request::OffsetFetch(fetch.clone());
+            let read = throttle::<OffsetFetchRequest>(request, version, answer);
+            assert_eq!(read, asked as u128, "OffsetFetch {version}");
+        }
+    }
+
+    #[test]
+    fn a_short_answer_or_a_negative_pause_asks_for_none() {
+        let identity = Identity { member: "m".into(), generation: 1, instance: None };
+        let request = Heartbeat { group: "g".into(), identity };
+        let request = machine::Request::Heartbeat(request);
+        let (_, sent) = Group(request.clone()).encode(4, 9, "me").unwrap();
+        for length in 0..9 {
+            assert_eq!(group_throttle(&sent, &[0; 9][..length]), Duration::ZERO);
+        }
+        let answer = HeartbeatResponse::default().with_throttle_time_ms(-5);
+        assert_eq!(throttle::<HeartbeatRequest>(request, 4, answer), 0);
+    }
+}
