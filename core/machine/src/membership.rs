@@ -7,7 +7,7 @@ use alloc::{
     vec::Vec,
 };
 
-use crate::assign::Subscription;
+use crate::assign::{Subscription, user_data};
 use crate::clock::{Tick, Window, rebase};
 use crate::lanes::{Sent, What};
 use crate::machine::Machine;
@@ -174,8 +174,9 @@ impl Machine {
 
     fn join_request(&self) -> JoinGroup {
         let config = &self.config;
-        let metadata = self.subscription().encode();
-        let offer = |name: &Name| Protocol { name: name.clone(), metadata: metadata.clone() };
+        let offer = |name: &Name| {
+            Protocol { name: name.clone(), metadata: self.subscription(name).encode() }
+        };
         JoinGroup {
             group: config.group.clone(),
             member: self.member.id.clone(),
@@ -189,7 +190,7 @@ impl Machine {
         }
     }
 
-    fn subscription(&self) -> Subscription {
+    fn subscription(&self, protocol: &str) -> Subscription {
         let mut owned: Vec<TopicPartition> =
             self.leases.active().map(|lease| lease.partition.clone()).collect();
         owned.sort();
@@ -199,7 +200,7 @@ impl Machine {
         };
         Subscription {
             topics,
-            user_data: Vec::new(),
+            user_data: user_data(protocol, self.member.generation),
             owned,
             generation: self.member.generation,
             rack: self.config.rack.clone(),
@@ -221,6 +222,10 @@ impl Machine {
                 self.join_again(now, sent, Cause::Malformed);
             }
             Verdict::TakeMemberId => {
+                // Once is how joining goes; a second time is a coordinator that forgot.
+                if !self.member.id.is_empty() {
+                    self.joining.stumbled(now, self.config.retry_backoff);
+                }
                 self.member.id = joined.member;
                 self.set_phase(Phase::Preparing);
             }

@@ -9,7 +9,7 @@ use crate::leases::Position;
 use crate::machine::Machine;
 use crate::membership::Want;
 use crate::{
-    Api, Cause, CommittedError, ErrorCode, Event, Fatal, FetchedOffset, Lane, LeaseId, Mark, Names,
+    Api, Cause, CommittedError, ErrorCode, Fatal, FetchedOffset, Lane, LeaseId, Mark, Names,
     Notice, OffsetCommit, OffsetFetch, OffsetsFetched, Outcome, Output, Phase, Request, Start,
     TicketId, Time, TopicPartition, Unanswered, Verdict, judge,
 };
@@ -220,7 +220,7 @@ impl Machine {
                 });
                 if let Some(error) = refused {
                     self.offsets.refused.push(lease);
-                    self.event(Event::Fatal(Fatal { api: Api::OffsetFetch, error }));
+                    self.tell_fatal(Fatal { api: Api::OffsetFetch, error });
                 }
                 self.notice(Notice::PositionUnknown { partition, error });
                 return false;
