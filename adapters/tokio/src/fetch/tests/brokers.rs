@@ -1,9 +1,11 @@
 //! Several brokers, brokers that go, and brokers that refuse.
 
+use std::time::{Duration, Instant};
+
 use handover_broker::{Api, Broker, Direction, ErrorCode, Fault};
 use handover_core::machine::Start;
 
-use super::rig::{Rig, committed, earliest, names, partition, produce};
+use super::rig::{Rig, client, committed, earliest, names, partition, produce};
 use crate::fetch::FetchReport;
 
 async fn three_nodes(partitions: i32) -> Broker {
@@ -118,11 +120,15 @@ async fn what_is_denied_is_told_once_and_goes_on_when_it_is_granted() {
 }
 
 #[tokio::test]
-async fn a_topic_that_does_not_exist_yet() {
+async fn a_topic_that_does_not_exist_yet_is_asked_for_with_pauses() {
     let broker = Broker::builder().start().await.unwrap();
-    let mut rig = Rig::new(&broker.bootstrap(), earliest());
+    let mut client = client(&broker.bootstrap());
+    client.retry_backoff = (Duration::from_millis(10), Duration::from_millis(10));
+    let mut rig = Rig::with(client, earliest(), 1 << 20);
+    let begun = Instant::now();
     rig.open(0, Start::Reset);
-    broker.requested(Api::Metadata, 3).await;
+    broker.requested(Api::Metadata, 10).await;
+    assert!(begun.elapsed() >= Duration::from_millis(9 * 8), "nine pauses less their jitter");
     broker.create_topic("orders", 1).unwrap();
     produce(&broker, 0, 5);
     assert_eq!(rig.take(5).await[&0], names(0, 0..5));

@@ -61,6 +61,9 @@ pub(super) trait Script: Send + 'static {
         true
     }
 
+    /// A fetch comes; then its partitions one by one.
+    fn begin(&mut self) {}
+
     /// What `node` answers to a fetch of one partition, and of the version.
     fn fetch(&mut self, node: i32, asked: &FetchPartition, version: i16) -> PartitionData;
 }
@@ -232,6 +235,7 @@ impl<S: Script> Broker<S> {
 
     async fn fetch(&self, version: i16, id: i32, body: Bytes) -> Bytes {
         let request = decode_request::<FetchRequest>(body, version).unwrap();
+        self.script().begin();
         let mut said = false;
         let topics = request.topics.into_iter().map(|topic| {
             let partitions = topic.partitions.iter().map(|asked| {

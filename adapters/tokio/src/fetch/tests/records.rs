@@ -148,6 +148,18 @@ async fn whatever_is_before_the_offset_or_cut_at_the_end_is_left_out() {
 }
 
 #[tokio::test]
+async fn reading_stops_where_there_is_no_room_and_goes_on_from_there() {
+    let plain = batch(BatchWriter::new(Compression::Gzip), &names(0, 0..10));
+    let log: Vec<Bytes> = (0..5).map(|index| at(&plain, index * 10)).collect();
+    let mut unread = Unread::new(log.concat().into(), 0, None);
+    assert!(unread.read(&mut 0).await.pieces.is_empty(), "no room at all");
+    for end in [10, 20, 30, 40, 50] {
+        let reading = unread.read(&mut 1).await;
+        assert_eq!((shape(&reading), reading.more), (vec![(end, true)], end < 50));
+    }
+}
+
+#[tokio::test]
 async fn batches_that_compaction_emptied_are_passed_over() {
     let mut emptied = BatchWriter::new(Compression::None);
     emptied.extend_to(9);
@@ -166,7 +178,7 @@ async fn reading_stops_at_damage_wherever_it_is() {
     let plain = batch(BatchWriter::new(Compression::None), &names(0, 0..10));
     for byte in 16..plain.len() {
         let mut damaged = at(&plain, 10).to_vec();
-        damaged[byte] ^= 0x10;
+        damaged[byte] ^= 0x80;
         let (_, reading) = read(&[at(&plain, 0), damaged.into()], 0, None).await;
         assert_eq!(shape(&reading), [(10, true)], "damage at byte {byte}");
         assert!(reading.failed.is_some(), "damage at byte {byte}");

@@ -81,20 +81,30 @@ async fn a_seek_to_either_end() {
 
 #[tokio::test]
 async fn the_high_watermark_is_told_while_the_partition_is_assigned() {
-    let broker = broker(&[10]).await;
+    let broker = broker(&[10, 10]).await;
     let mut rig = Rig::new(&broker.bootstrap(), earliest());
     let lease = rig.open(0, Start::Reset);
     rig.take(10).await;
     assert_eq!(rig.watermarks.high(&partition(0)), Some(10));
     rig.queue.close(lease.id());
-    rig.open(0, Start::Seek(SeekTo::Offset(0)));
-    // The new lease brings records, so the change that closed the old one was read.
+    rig.open(1, Start::Reset);
+    // What came after the close was done, so that was done too.
+    rig.take(10).await;
+    assert_eq!(rig.watermarks.high(&partition(0)), None);
+    assert_eq!(rig.watermarks.high(&partition(1)), Some(10));
+}
+
+#[tokio::test]
+async fn the_engine_ends_with_the_queue() {
+    let broker = broker(&[10]).await;
+    let mut rig = Rig::new(&broker.bootstrap(), earliest());
+    rig.open(0, Start::Reset);
     rig.take(10).await;
     rig.queue.shut();
     tokio::time::timeout(LONG, &mut rig.engine).await.expect("an end in time").unwrap();
 }
 
-/// A member of no group, with its driver and the real link.
+/// Through a member, its driver and the real link.
 #[tokio::test]
 async fn a_member_goes_on_where_it_committed() {
     let broker = broker(&[10]).await;

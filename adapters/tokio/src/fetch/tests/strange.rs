@@ -7,12 +7,14 @@ use handover_core::machine::{Mark, Start};
 use handover_wire::codec::messages::BrokerId;
 use handover_wire::codec::messages::fetch_request::FetchPartition;
 use handover_wire::codec::messages::fetch_response::{LeaderIdAndEpoch, PartitionData};
-use handover_wire::records::RecordError;
+use handover_wire::records::{
+    BatchWriter, Compression, NewRecord, RecordError, rewrite_base_offset,
+};
 use handover_wire::{ApiKey, ApiRange, SPOKEN};
 
 use super::fake::{Fake, Script, batch, data, refusal};
 use super::rig::{LONG, Rig, client, committed, earliest, names, partition, values};
-use crate::fetch::{FetchConfig, FetchReport, OffsetReset};
+use crate::fetch::{FetchConfig, FetchReport, Isolation, OffsetReset};
 
 /// A log of batches of ten, to be read as far as `end`; and what is wrong with it.
 struct Log {
@@ -195,7 +197,10 @@ impl Script for Election {
 #[tokio::test]
 async fn a_new_leader_goes_on_where_the_old_one_ended() {
     let fake = Fake::start(2, Election { parts: 20, epoch: 1, refused: 0 }).await;
-    let mut rig = Rig::new(&fake.bootstrap, earliest());
+    let mut client = client(&fake.bootstrap);
+    // Whoever waits before he asks the new leader is late.
+    client.retry_backoff = (LONG * 2, LONG * 2);
+    let mut rig = Rig::with(client, earliest(), 1 << 20);
     rig.open(0, committed(0));
     assert_eq!(rig.take(30).await[&0], names(0, 0..30));
     assert_eq!(fake.script().refused, 1, "the refusal said who leads");
@@ -290,33 +295,87 @@ async fn a_topic_made_anew_is_read_from_its_beginning() {
     assert_eq!(rig.take(10).await[&0], names(0, 0..10));
 }
 
-/// A log that ends with a control batch of two offsets.
+/// Ten records, a control batch of two offsets, and the same again; of the second transaction only
+/// the first five offsets are decided.
 struct Marked;
+
+fn marker(offset: i64) -> Vec<u8> {
+    let mut marker =
+        BatchWriter::new(Compression::None).producer(1, 0, -1).transactional().control();
+    marker.push(NewRecord { key: Some(&[0, 0, 0, 1]), ..NewRecord::default() }).unwrap();
+    marker.extend_to(1);
+    let mut marker = marker.finish().unwrap().to_vec();
+    rewrite_base_offset(&mut marker, offset).unwrap();
+    marker
+}
 
 impl Script for Marked {
     fn fetch(&mut self, _: i32, asked: &FetchPartition, _: i16) -> PartitionData {
-        use handover_wire::records::{BatchWriter, Compression, NewRecord, rewrite_base_offset};
-        if asked.fetch_offset >= 12 {
-            return data(Bytes::new(), 12);
-        }
-        let mut marker =
-            BatchWriter::new(Compression::None).producer(1, 0, -1).transactional().control();
-        marker.push(NewRecord { key: Some(&[0, 0, 0, 1]), ..NewRecord::default() }).unwrap();
-        marker.extend_to(1);
-        let mut marker = marker.finish().unwrap().to_vec();
-        rewrite_base_offset(&mut marker, 10).unwrap();
-        data([&batch(0, 0, 10, 0)[..], &marker].concat().into(), 12)
+        let parts = [batch(0, 0, 10, 0).into(), marker(10), batch(0, 12, 10, 0).into(), marker(22)];
+        let log = if asked.fetch_offset < 24 { parts.concat() } else { Vec::new() };
+        data(log.into(), 24).with_last_stable_offset(17)
     }
 }
 
 #[tokio::test]
-async fn control_batches_at_the_end_of_the_log_count_as_done() {
+async fn control_batches_count_as_done_also_at_the_end_of_the_log() {
     let fake = Fake::start(1, Marked).await;
     let mut rig = Rig::new(&fake.bootstrap, earliest());
     let lease = rig.open(0, committed(0));
     rig.take(10).await;
-    assert_eq!(rig.moved(&lease).await, 12);
-    assert_eq!(lease.mark().map(|mark| mark.offset), Some(12));
+    let delivery = rig.next().await;
+    assert_eq!((delivery.range(), values(&delivery).len()), (10..22, 10));
+    delivery.finish();
+    assert_eq!(rig.moved(&lease).await, 24);
+    assert_eq!(lease.mark().map(|mark| mark.offset), Some(24));
+}
+
+#[tokio::test]
+async fn the_end_for_readers_of_committed_records_is_the_last_stable_offset() {
+    for (isolation, end) in [(Isolation::ReadCommitted, 17), (Isolation::ReadUncommitted, 24)] {
+        let fake = Fake::start(1, Marked).await;
+        let mut rig = Rig::new(&fake.bootstrap, FetchConfig { isolation, ..earliest() });
+        rig.open(0, committed(0));
+        rig.take(10).await;
+        assert_eq!(rig.watermarks.high(&partition(0)), Some(end));
+    }
+}
+
+/// Two endless logs, and answers that have room for one batch.
+struct Narrow {
+    full: bool,
+}
+
+impl Script for Narrow {
+    fn topic(&self) -> (u128, Vec<(i32, i32)>) {
+        (1, vec![(1, 0); 2])
+    }
+
+    fn begin(&mut self) {
+        self.full = false;
+    }
+
+    fn fetch(&mut self, _: i32, asked: &FetchPartition, _: i16) -> PartitionData {
+        let records = match std::mem::replace(&mut self.full, true) {
+            true => Bytes::new(),
+            false => batch(asked.partition, asked.fetch_offset, 10, 0),
+        };
+        data(records, i64::MAX)
+    }
+}
+
+#[tokio::test]
+async fn partitions_take_turns_where_there_is_room_for_one() {
+    let fake = Fake::start(1, Narrow { full: false }).await;
+    let mut rig = Rig::new(&fake.bootstrap, earliest());
+    rig.open_all(0..2, committed(0));
+    let mut seen = [0_u32; 2];
+    while seen.iter().any(|seen| *seen < 10) {
+        let delivery = rig.next().await;
+        seen[usize::try_from(delivery.partition().partition).unwrap()] += 1;
+        delivery.finish();
+        assert!(seen[0].abs_diff(seen[1]) <= 6, "{seen:?}");
+    }
 }
 
 /// Answers that no broker gives.
