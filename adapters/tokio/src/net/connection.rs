@@ -317,8 +317,8 @@ impl Shared {
         let throttle = (pending.deliver)(Ok(frame))?;
         if !throttle.is_zero() {
             tracing::debug!(?throttle, "throttled by the broker");
-            // A pause beyond what the clock can say is one that outlasts every request.
-            self.lock().resume = Instant::now().checked_add(throttle);
+            // At most 2^31 milliseconds; what waits longer than its timeout is withdrawn.
+            self.lock().resume = Some(Instant::now() + throttle);
         }
         self.to_write.notify_one();
         Ok(())
