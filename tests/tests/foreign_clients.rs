@@ -114,8 +114,12 @@ fn java_clients_survive_a_node_that_stops() -> Outcome {
     recorder.wait("the last record", LIMIT, |history| history.outstanding().is_empty())?;
     cluster.runtime.block_on(cluster.broker.restart_node(coordinator))?;
     member.stop()?;
-    recorder.judge().assert_kept();
-    assert_eq!(cluster.records("t"), 2_000, "the idempotent producer repeats nothing");
+    let verdict = recorder.judge();
+    verdict.assert_kept();
+    // VerifiableProducer does not repeat what fails: what was under way then may be missing.
+    let (acknowledged, kept) = (i64::try_from(verdict.produced)?, cluster.records("t"));
+    assert!((acknowledged..=2_000).contains(&kept), "{acknowledged} acknowledged, {kept} kept");
+    assert!(acknowledged > 1_000, "{acknowledged}");
     Ok(())
 }
 
@@ -192,10 +196,9 @@ fn groups_are_looked_after_with_kafka_consumer_groups() -> Outcome {
         assert!(state.contains("Stable") && state.contains("range"), "{state}");
         let members = java.consumer_groups(&[&["--describe", "--members"], &group[..]].concat())?;
         assert!(members.contains("billing"), "{members}");
-        assert!(
-            java.consumer_groups(&[&["--delete"], &group[..]].concat()).is_err(),
-            "has a member"
-        );
+        // It says so and succeeds.
+        let refused = java.consumer_groups(&[&["--delete"], &group[..]].concat())?;
+        assert!(refused.contains("NotEmpty") || refused.contains("not empty"), "{refused}");
         member.stop()?;
 
         let reset = ["--reset-offsets", "--to-earliest", "--execute", "--topic", &topic];
