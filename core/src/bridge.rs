@@ -40,7 +40,7 @@ pub(crate) struct Bridge<B> {
     leases: BTreeMap<LeaseId, Lease>,
     /// Calls that have no outcome yet.
     tickets: BTreeMap<TicketId, Resolver<Outcome>>,
-    /// The next request of each lane. The machine has one out a lane (SPEC W1).
+    /// The next request of each lane. The machine has one out a lane (SPEC J3).
     requests: [Option<Outgoing>; 3],
     /// Events of the outputs that are being applied: told when all of them are, so that whoever
     /// is told of a change finds it made.

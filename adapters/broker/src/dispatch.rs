@@ -46,7 +46,7 @@ pub(crate) trait Serve: Request + Send {
 pub(crate) enum Close {
     /// The connection's bytes are of no use.
     Wire(WireError),
-    /// The coordinator will never answer, as Kafka's does not in the same place (SPEC B4).
+    /// The coordinator will never answer, as Kafka's does not in the same place (SPEC Y4).
     Lost,
 }
 

@@ -1,7 +1,7 @@
 //! Faults from code: what goes wrong, for which requests, and how a test learns that it did.
 //!
 //! A rule counts the requests that it matches and acts on those in its window. Rules are
-//! looked at outside the lock, since a predicate is the caller's code (SPEC B5).
+//! looked at outside the lock, since a predicate is the caller's code (SPEC Y5).
 
 use std::fmt;
 use std::ops::RangeInclusive;

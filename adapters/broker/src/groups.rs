@@ -2,7 +2,7 @@
 //! answer, and when to come back.
 //!
 //! Each group has a coordinator of its own, so that one group can move and leave the others where
-//! they are (SPEC B3). A move is what it is in Kafka: a reload from records.
+//! they are (SPEC Y3). A move is what it is in Kafka: a reload from records.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -15,7 +15,7 @@ use handover_world::{
 };
 use tokio::sync::oneshot;
 
-/// Groups that are kept. Clients choose the names, so something must bound them (SPEC B6).
+/// Groups that are kept. Clients choose the names, so something must bound them (SPEC Y6).
 const GROUP_LIMIT: usize = 10_000;
 
 #[derive(Debug)]

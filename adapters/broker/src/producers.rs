@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 const BATCHES_KEPT: usize = 5;
 
 /// Producers per partition that are remembered; the one longest silent is forgotten first, as
-/// Kafka's `producer.id.expiration.ms` would have it. Bounds what clients can make a broker keep (SPEC B6).
+/// Kafka's `producer.id.expiration.ms` would have it. Bounds what clients can make a broker keep (SPEC Y6).
 const PRODUCERS_KEPT: usize = 10_000;
 
 /// The producer's part of a batch header.

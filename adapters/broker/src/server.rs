@@ -1,8 +1,8 @@
 //! Sockets: a listener for each node, and the loop of one connection.
 //!
 //! A connection is served one request at a time, as `SocketServer.Processor` does by muting the
-//! channel: what waits holds its own connection and nothing else (SPEC B1). Requests that a client
-//! wrote before it closed are still served, though nobody reads the answers (SPEC B2).
+//! channel: what waits holds its own connection and nothing else (SPEC Y1). Requests that a client
+//! wrote before it closed are still served, though nobody reads the answers (SPEC Y2).
 
 use std::net::SocketAddr;
 use std::sync::Arc;

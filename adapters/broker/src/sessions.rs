@@ -12,7 +12,7 @@ use handover_wire::codec::messages::{FetchRequest, FetchResponse, TopicName};
 use crate::handlers::{code, text};
 
 /// Sessions that are kept (`max.incremental.fetch.session.cache.slots`). The one longest unused
-/// makes room for another; its client is told that it is gone, and begins anew (SPEC B6).
+/// makes room for another; its client is told that it is gone, and begins anew (SPEC Y6).
 const SESSION_LIMIT: usize = 1_000;
 
 /// The epoch of a request that wants no session, or no longer.

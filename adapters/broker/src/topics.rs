@@ -11,7 +11,7 @@ use crate::log::Log;
 /// `Topic.MAX_NAME_LENGTH` of Kafka.
 const NAME_LIMIT: usize = 249;
 
-/// Partitions of all topics together. A request can ask for two thousand million (SPEC B6).
+/// Partitions of all topics together. A request can ask for two thousand million (SPEC Y6).
 const PARTITION_LIMIT: usize = 20_000;
 
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// After each change the member beats early, at these distances, before it falls back to its
-/// steady pace (SPEC H2): peers learn of a rebalance, and newcomers of their partitions, only by
+/// steady pace (SPEC S2): peers learn of a rebalance, and newcomers of their partitions, only by
 /// a heartbeat, and would otherwise wait a whole interval.
 pub const EARLY_BEATS: [Duration; 5] = [
     Duration::from_millis(50),

@@ -65,7 +65,7 @@ impl Machine {
         if self.auto_commit == Time::NEVER {
             self.restart_auto_commit(now);
         }
-        // Told once for each rebalance, also when nothing is new (SPEC V3).
+        // Told once for each rebalance, also when nothing is new (SPEC E6).
         self.event(Event::Assigned { generation, leases });
     }
 }

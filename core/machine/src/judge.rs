@@ -1,4 +1,4 @@
-//! What an error of the coordinator means for the member: one total function (SPEC E1).
+//! What an error of the coordinator means for the member: one total function (SPEC J1).
 //!
 //! No arm is a wildcard over errors, so a code that gets a name must be judged for every API.
 //! The Java client's handlers (`AbstractCoordinator`, `ConsumerCoordinator`) are the starting

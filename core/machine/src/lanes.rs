@@ -11,7 +11,7 @@ use crate::{
     TicketId, Time, Unanswered,
 };
 
-/// One slot a lane (SPEC W1): a broker serves one request per connection at a time, so a second
+/// One slot a lane (SPEC J3): a broker serves one request per connection at a time, so a second
 /// one would only wait in a socket, out of our sight.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Lanes {
@@ -20,7 +20,7 @@ pub(crate) struct Lanes {
 }
 
 /// A request that is not answered yet, and under which circumstances it was sent. Its answer is
-/// judged against these, since the member may be another one by then (SPEC P3).
+/// judged against these, since the member may be another one by then (SPEC J2, P3).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Sent {
     pub(crate) id: RequestId,

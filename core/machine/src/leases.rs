@@ -191,7 +191,7 @@ impl Machine {
         if changes.is_empty() {
             return;
         }
-        // A straggler of a dead connection may have moved an offset back (SPEC C6).
+        // A straggler of a dead connection may have moved an offset back (SPEC C8).
         self.ledger.mend();
         if !announced.is_empty() {
             self.event(Event::Revoking { leases: announced, by });
@@ -279,7 +279,7 @@ impl Machine {
         self.changed();
     }
 
-    /// When leases that a rebalance takes must be given up (SPEC D1): the sooner of our own
+    /// When leases that a rebalance takes must be given up (SPEC H1): the sooner of our own
     /// drain timeout and the soonest moment at which the coordinator may stop waiting for us,
     /// less a margin for the last commit and the join.
     pub(crate) fn drain_deadline(&self, now: Time, rejoin_by: Time) -> Time {

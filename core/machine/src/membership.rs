@@ -146,7 +146,7 @@ impl Machine {
         self.revoke(by, |lease| !lease.is_active());
     }
 
-    /// Joins once nothing that is given up has a hold or an unanswered commit (SPEC D2).
+    /// Joins once nothing that is given up has a hold or an unanswered commit (SPEC H2).
     fn join_if_ready(&mut self, tick: Tick) {
         let ready = !self.leases.any_revoking()
             && self.coordinator.is_some()

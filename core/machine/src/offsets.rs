@@ -91,7 +91,7 @@ impl Machine {
 
     /// A commit goes at once under the generation held, also while a JoinGroup is parked; only
     /// between the answers of JoinGroup and SyncGroup would it be refused with
-    /// REBALANCE_IN_PROGRESS, so there it is kept back (SPEC C5).
+    /// REBALANCE_IN_PROGRESS, so there it is kept back (SPEC C12).
     fn commit_if_needed(&mut self, tick: Tick) -> bool {
         let able = self.member.generation >= 0 || self.want == Want::ByHand;
         if !able || matches!(self.phase, Phase::Assigning | Phase::Syncing) {

@@ -3,7 +3,7 @@
 //! An assignor is foreign code: it may be slow, panic, or not be there. So the driver never calls
 //! one. It puts an [`Assign`] into a slot, from where a thread of the adapter takes it, and goes
 //! on. The request answers itself: dropped without an answer, on whatever path, it posts
-//! [`AssignFailure::Abandoned`] (SPEC A1). That covers a panic in the assignor, a dropped task,
+//! [`AssignFailure::Abandoned`] (SPEC D3). That covers a panic in the assignor, a dropped task,
 //! a request that is replaced by one of a newer round, and a slot that nobody reads any more;
 //! none of them leaves the leader waiting.
 

@@ -1,4 +1,4 @@
-//! Whether the application lives: the word behind the max poll interval (SPEC D2).
+//! Whether the application lives: the word behind the max poll interval (SPEC S4).
 //!
 //! ```text
 //!   63                           2       1         0

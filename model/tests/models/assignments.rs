@@ -1,4 +1,4 @@
-//! Every request for a plan is answered once, whatever becomes of it (SPEC A1).
+//! Every request for a plan is answered once, whatever becomes of it (SPEC D3).
 
 use std::future::poll_fn;
 use std::sync::Arc;

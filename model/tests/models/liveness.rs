@@ -1,4 +1,4 @@
-//! A driver that waits for the application to poll learns of it (SPEC D2, P12).
+//! A driver that waits for the application to poll learns of it (SPEC S4, P12).
 
 use std::future::poll_fn;
 use std::sync::Arc;

@@ -102,7 +102,7 @@ fn create(
 
 /// How many partitions, and who leads them in turn.
 ///
-/// A record is on every node here, since all share one log (SPEC B7): the replication factor only
+/// A record is on every node here, since all share one log (SPEC Y7): the replication factor only
 /// has to be one that the cluster could have.
 fn layout(state: &State, asked: &CreatableTopic, default: i32) -> Result<(i32, Vec<i32>), Refusal> {
     let nodes = state.nodes.len();
