@@ -8,6 +8,16 @@ use handover_machine::TopicPartition;
 use crate::topics::TopicError;
 
 /// Why a broker does not start.
+///
+/// ```
+/// use handover_broker::{Broker, StartError};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let refused = Broker::builder().nodes(-1).start().await.unwrap_err();
+/// assert_eq!(refused, StartError::Nodes(-1));
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum StartError {
@@ -51,6 +61,18 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 /// Why a broker does not do what it is told.
+///
+/// ```
+/// use handover_broker::{Broker, BrokerError};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), handover_broker::StartError> {
+/// let broker = Broker::start().await?;
+/// let refused = broker.offsets("orders").unwrap_err();
+/// assert_eq!(refused, BrokerError::UnknownTopic("orders".into()));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum BrokerError {

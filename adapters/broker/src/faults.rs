@@ -103,6 +103,16 @@ impl Faults {
 }
 
 /// Which requests a fault hits. Made by [`Faults::on`]; the next one, unless told otherwise.
+///
+/// ```
+/// # use handover_broker::{Api, Broker, ErrorCode};
+/// # fn test(broker: &Broker) {
+/// let of_node_2 = broker.faults().on(Api::Fetch).node(2).always();
+/// of_node_2.answer(ErrorCode::NotLeaderOrFollower);
+/// let old = broker.faults().on_any().times(5).when(|request| request.version == 0);
+/// old.answer(ErrorCode::UnsupportedVersion);
+/// # }
+/// ```
 #[must_use = "a fault exists once its effect is named: `answer`, `delay`, `hold` or `cut`"]
 pub struct FaultBuilder {
     faults: Faults,
@@ -209,6 +219,16 @@ impl fmt::Debug for FaultBuilder {
 }
 
 /// A fault that was installed. Dropping it leaves the fault in place.
+///
+/// ```
+/// # use handover_broker::{Api, Broker};
+/// # async fn test(broker: &Broker) {
+/// let held = broker.faults().on(Api::OffsetCommit).hold();
+/// // … start a commit; once it is in the broker's hands, let the group rebalance; then:
+/// held.hit().await;
+/// held.remove();
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Fault {
     script: Arc<Script>,
@@ -241,6 +261,14 @@ impl Fault {
 }
 
 /// Where a request's connection is cut.
+///
+/// ```
+/// # use handover_broker::{Api, Broker, Cut};
+/// # fn test(broker: &Broker) {
+/// // The commit is applied, and its client never knows.
+/// broker.faults().on(Api::OffsetCommit).cut(Cut::After);
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Cut {
     /// Before the request is applied.
@@ -252,6 +280,14 @@ pub enum Cut {
 }
 
 /// Which way bytes go.
+///
+/// ```
+/// # use handover_broker::{Broker, Direction};
+/// # fn test(broker: &Broker) {
+/// // Two bytes into the length of the first answer.
+/// broker.faults().cut_after_bytes(Direction::ToClient, 2);
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Direction {
     /// From the client to the broker.
@@ -261,6 +297,16 @@ pub enum Direction {
 }
 
 /// A request as a predicate sees it.
+///
+/// ```
+/// # use handover_broker::{Broker, Cut};
+/// # fn test(broker: &Broker) {
+/// let from_tests = |request: &handover_broker::RequestInfo| {
+///     request.client_id.as_deref().is_some_and(|id| id.starts_with("test-"))
+/// };
+/// broker.faults().on_any().always().when(from_tests).cut(Cut::Before);
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub struct RequestInfo {

@@ -206,7 +206,7 @@ async fn a_parked_join_holds_its_own_connection_and_no_other() {
         Mark { offset: 42, leader_epoch: 3 }
     );
     assert!(!parked.is_finished());
-    assert_eq!(broker.awaited("billing"), [member.clone()]);
+    assert_eq!(broker.awaited("billing"), std::slice::from_ref(&member));
     leave(&mut committing, "billing", &member).await;
     let (other, _) = parked.await.unwrap();
     assert_ne!(other, member);
