@@ -1,6 +1,7 @@
 //! The command `handover`: a demo, an embedded broker, a verifiable consumer.
 
 mod broker;
+mod demo;
 mod failure;
 mod verifiable;
 
@@ -24,6 +25,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Args),
     Broker(broker::Args),
     VerifiableConsumer(verifiable::Args),
 }
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match command {
+            Command::Demo(args) => demo::run(args).await,
             Command::Broker(args) => broker::run(args).await,
             Command::VerifiableConsumer(args) => verifiable::run(args).await,
         }
