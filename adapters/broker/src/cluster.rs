@@ -1,6 +1,7 @@
 //! What all connections of a broker share.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use handover_machine::{Name, Node, Time};
@@ -22,6 +23,8 @@ pub(crate) struct Cluster {
     pub(crate) faults: Faults,
     pub(crate) settings: Settings,
     requests: watch::Sender<Requests>,
+    /// How many connections there were.
+    connections: AtomicU64,
     /// Changed after every append and every change of leaders: parked fetches look again.
     pub(crate) appended: watch::Sender<()>,
     /// Changed after every request and every timer: whoever waits for a condition looks again.
@@ -71,6 +74,7 @@ impl Cluster {
             faults: Faults::default(),
             settings,
             requests: watch::Sender::new(Requests::default()),
+            connections: AtomicU64::new(0),
             appended: watch::Sender::new(()),
             changed: watch::Sender::new(()),
             rearm: Notify::new(),
@@ -91,6 +95,12 @@ impl Cluster {
     /// The moment `time` on Tokio's clock; `None` for never.
     pub(crate) fn instant(&self, time: Time) -> Option<Instant> {
         (time != Time::NEVER).then(|| self.started + time.since(Time::ZERO))
+    }
+
+    /// The number of a new connection, from 1.
+    pub(crate) fn number_connection(&self) -> u64 {
+        // Relaxed: only the number matters.
+        self.connections.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(crate) fn count(&self, api: Api) {

@@ -6,7 +6,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -81,9 +80,6 @@ pub(crate) async fn clock(cluster: Arc<Cluster>) {
     }
 }
 
-/// Numbers the connections of all brokers of the process.
-static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
-
 struct Connection {
     cluster: Arc<Cluster>,
     node: i32,
@@ -121,10 +117,9 @@ impl Connection {
         let limit = FrameLimit::new(cluster.settings.frame_limit);
         let cut = cluster.faults.take_byte_cut();
         Connection {
+            number: cluster.number_connection(),
             cluster,
             node,
-            // Relaxed: only the number counts.
-            number: CONNECTIONS.fetch_add(1, Ordering::Relaxed),
             host: Name::from(format!("/{}", peer.ip())),
             stream,
             buffer: BytesMut::new(),

@@ -102,7 +102,8 @@ async fn predicates_windows_and_clearing() {
     let own = faults.clone();
     let any = faults.on_any().always().when(move |request| {
         let _ = &own;
-        request.api == Api::OffsetCommit && request.version == 9 && request.node == 1
+        let first = request.node == 1 && request.connection == 1;
+        request.api == Api::OffsetCommit && request.version == 9 && first
     });
     let any = any.answer(refuse);
     assert_eq!(commit(&mut client, 4).await, refuse);
