@@ -8,13 +8,13 @@
 //! loom treats a `SeqCst` load, store or read-modify-write as `AcqRel`, so none is used.
 
 use std::sync::PoisonError;
+use std::task::{Context, Poll, Wake, Waker};
 
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 mod backend {
     pub use std::sync::Arc;
     pub(crate) use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64};
-    pub(crate) use std::sync::{Mutex, MutexGuard};
-    pub(crate) use std::thread::{Thread, current, park};
+    pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
     pub(crate) use std::thread_local;
 }
 
@@ -24,8 +24,7 @@ mod backend {
     #[cfg(feature = "lifetimes")]
     pub use loom::sync::Arc;
     pub(crate) use loom::sync::atomic::{AtomicI32, AtomicI64, AtomicU64};
-    pub(crate) use loom::sync::{Mutex, MutexGuard};
-    pub(crate) use loom::thread::{Thread, current, park};
+    pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
     pub(crate) use loom::thread_local;
     #[cfg(not(feature = "lifetimes"))]
     pub use std::sync::Arc;
@@ -34,8 +33,7 @@ mod backend {
 #[cfg(feature = "shuttle")]
 mod backend {
     pub(crate) use shuttle::sync::atomic::{AtomicI32, AtomicI64, AtomicU64};
-    pub(crate) use shuttle::sync::{Mutex, MutexGuard};
-    pub(crate) use shuttle::thread::{Thread, current, park};
+    pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard};
     pub(crate) use shuttle::thread_local;
     pub use std::sync::Arc;
 }
@@ -64,25 +62,41 @@ impl<T> Mutex<T> {
 
 /// Puts the calling thread to sleep until it is woken by the waker it hands to `step`, over and
 /// over, until `step` has a result.
-pub(crate) fn block_on<R>(
-    mut step: impl FnMut(&mut std::task::Context<'_>) -> std::task::Poll<R>,
-) -> R {
-    let waker = std::task::Waker::from(std::sync::Arc::new(Unpark(backend::current())));
-    let mut cx = std::task::Context::from_waker(&waker);
+pub(crate) fn block_on<R>(mut step: impl FnMut(&mut Context<'_>) -> Poll<R>) -> R {
+    let sleeper = std::sync::Arc::new(Sleeper {
+        woken: backend::Mutex::new(false),
+        changed: backend::Condvar::new(),
+    });
+    let waker = Waker::from(std::sync::Arc::clone(&sleeper));
+    let mut cx = Context::from_waker(&waker);
     loop {
         match step(&mut cx) {
-            std::task::Poll::Ready(result) => return result,
-            // An unpark that came first makes this return at once, and so may anything else.
-            std::task::Poll::Pending => backend::park(),
+            Poll::Ready(result) => return result,
+            Poll::Pending => sleeper.sleep(),
         }
     }
 }
 
-struct Unpark(backend::Thread);
+/// A thread that sleeps. A flag and not the thread's own parking, which in shuttle ends without a
+/// reason as often as the search likes: no such search comes to an end.
+struct Sleeper {
+    woken: backend::Mutex<bool>,
+    changed: backend::Condvar,
+}
 
-impl std::task::Wake for Unpark {
+impl Sleeper {
+    fn sleep(&self) {
+        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        while !std::mem::replace(&mut *woken, false) {
+            woken = self.changed.wait(woken).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Wake for Sleeper {
     fn wake(self: std::sync::Arc<Self>) {
-        self.0.unpark();
+        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_one();
     }
 }
 

@@ -1,6 +1,10 @@
 //! The models under loom: every interleaving of two threads, and every value that each load of
 //! the C11 memory model (as far as loom follows it) may return.
 
+#![allow(clippy::unwrap_used, reason = "a test states what it expects by unwrapping")]
+// With reference counts there are other models: see `loom_lifetimes.rs`.
+#![cfg(not(feature = "lifetimes"))]
+
 /// What a model is written against. `shuttle_models.rs` has the same names.
 mod backend {
     pub(crate) use handover_core_loom as core;

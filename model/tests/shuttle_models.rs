@@ -1,6 +1,8 @@
 //! The models under shuttle: every schedule of two threads by depth-first search, with all
 //! atomics sequentially consistent, and any waiter of a condition allowed to win.
 
+#![allow(clippy::unwrap_used, reason = "a test states what it expects by unwrapping")]
+
 /// What a model is written against. `loom_models.rs` has the same names.
 mod backend {
     pub(crate) use handover_core_shuttle as core;

@@ -131,6 +131,13 @@ impl<B> Deliveries<B> {
     }
 }
 
+/// Nobody waits in a poll any more: from here the max poll interval runs.
+impl<B> Drop for Deliveries<B> {
+    fn drop(&mut self) {
+        self.gave_up();
+    }
+}
+
 /// Pauses and resumes leases, from any thread. Cheap to clone.
 ///
 /// ```

@@ -1,7 +1,6 @@
 //! Every request for a plan is answered once, whatever becomes of it (SPEC D3).
 
 use std::future::poll_fn;
-use std::sync::Arc;
 
 use handover_machine::AssignFailure;
 
@@ -20,7 +19,7 @@ fn asked_while(answer: impl FnOnce(Assign) + Send + 'static) {
         let _ = request.map(answer);
         drop(assignments);
     });
-    desk.put(Assign::new(3, "range".into(), Vec::new(), Arc::clone(&mailbox)));
+    desk.put(Assign::new(3, "range".into(), Vec::new(), mailbox.clone()));
     let mail = block_on(poll_fn(|cx| mailbox.poll_collect(cx)));
     assert_eq!(mail.plans.into_iter().collect::<Vec<_>>(), [(3, Err(AssignFailure::Abandoned))]);
     assignor.join().unwrap();

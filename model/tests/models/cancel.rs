@@ -1,7 +1,5 @@
 //! A call that was dropped leaves nothing behind (SPEC T2, T4, P2).
 
-use std::sync::Arc;
-
 use super::check::{Reason, check, control};
 use super::fixture::{collect, rejoin};
 use crate::backend::{core::parts, spawn};
@@ -12,7 +10,7 @@ use parts::Mailbox;
 fn made_and_dropped(drop_it: impl FnOnce(&Mailbox, parts::Ticket<handover_machine::Outcome>)) {
     let mailbox = Mailbox::new();
     let driver = {
-        let mailbox = Arc::clone(&mailbox);
+        let mailbox = mailbox.clone();
         spawn(move || collect(&mailbox))
     };
     drop_it(&mailbox, mailbox.call(rejoin()));

@@ -10,6 +10,9 @@
 //!
 //! rewrites the file, and a review sees the difference.
 //!
+//! What a model asserts on it keeps in the checker's own atomics: loom leaves out executions that
+//! differ only in the order of steps that it does not see.
+//!
 //! A control is a model with a defect put in. It runs in a child process, because loom aborts
 //! when it unwinds past its own primitives after a deadlock, and must end with the reason stated.
 
@@ -20,7 +23,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{env, fs};
 
-use crate::backend::{BUDGET, CHECKER, DEADLOCK, WHOLE, explore, explore_whole};
+use crate::backend::{BUDGET, CHECKER, DEADLOCK, explore};
 
 const COUNTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/counts.toml");
 const BLESS: &str = "HANDOVER_BLESS";
@@ -31,13 +34,8 @@ pub(crate) fn check(name: impl Into<String>, body: impl Fn() + Send + Sync + 'st
     run(name.into(), |counted| explore(counted), body);
 }
 
-/// Explores a body of the whole core: to the end under loom, by samples under shuttle, whose
-/// search is too simple for it. The name in the file says which.
-pub(crate) fn check_whole(name: impl Into<String>, body: impl Fn() + Send + Sync + 'static) {
-    run(format!("{WHOLE}{}", name.into()), |counted| explore_whole(counted), body);
-}
-
-fn run<B: Fn() + Send + Sync + 'static>(
+/// Runs a model and compares its number of executions under this name.
+pub(crate) fn run<B: Fn() + Send + Sync + 'static>(
     name: String,
     explore: impl FnOnce(Box<dyn Fn() + Send + Sync>),
     body: B,
@@ -69,12 +67,8 @@ pub(crate) fn control(name: &str, reason: &Reason, body: impl Fn() + Send + Sync
     must_fail(name, reason, || explore(body));
 }
 
-/// The same, explored as [`check_whole`] does.
-pub(crate) fn control_whole(name: &str, reason: &Reason, body: impl Fn() + Send + Sync + 'static) {
-    must_fail(name, reason, || explore_whole(body));
-}
-
-fn must_fail(name: &str, reason: &Reason, explore: impl FnOnce()) {
+/// Runs a control: in a child process, which must say the reason.
+pub(crate) fn must_fail(name: &str, reason: &Reason, explore: impl FnOnce()) {
     if env::var_os(CONTROL).is_some_and(|chosen| *chosen == *name) {
         return explore();
     }

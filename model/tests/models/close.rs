@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use handover_machine::{Api, CloseOptions, LeaveOutcome};
 
-use super::check::{Reason, check_whole, control_whole};
+use super::check::Reason;
 use super::fixture::once;
 use super::town::{Settled, drive, entry, settled};
+use super::whole::{check_whole, control_whole};
 use crate::backend::core::{CallError, CloseOnDrop, Delivery, LeaseState};
 use crate::backend::{block_on, spawn};
 

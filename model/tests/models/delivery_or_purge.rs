@@ -2,14 +2,13 @@
 //! the lease was told to be drained (SPEC B1, P7).
 
 use std::future::poll_fn;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use handover_machine::{Mark, Time};
 
 use super::check::{Reason, check, control};
 use super::fixture::{Bench, LEASE, bench};
-use crate::backend::core::{Delivery, parts::Mailbox};
+use crate::backend::core::Delivery;
+use crate::backend::core::parts::{Arc, Mailbox};
 use crate::backend::{block_on, spawn, sync};
 
 /// The driver revokes the lease and waits until it is drained; on the other thread the
@@ -22,22 +21,26 @@ fn revoked_while(
     let mut bench = bench();
     let held = if holds { bench.take() } else { None };
     let Bench { mailbox, lease, queue, feed: _feed, mut deliveries } = bench;
-    let over = Arc::new(AtomicBool::new(false));
+    let over = Arc::new(sync::AtomicBool::new(false));
     let application = {
         let over = Arc::clone(&over);
         spawn(move || {
             drop(held);
             let taken = super::fixture::once(|cx| deliveries.poll_next(cx)).flatten();
-            assert!(taken.is_none() || !over.load(SeqCst), "delivered after the revocation");
-            taken.map(work).is_some()
+            assert!(
+                taken.is_none() || !over.load(sync::Ordering::Acquire),
+                "delivered after the revocation"
+            );
+            (taken.map(work).is_some(), deliveries)
         })
     };
     lease.revoke(Time::ZERO);
     queue.close(LEASE);
     drained(&mailbox);
-    over.store(true, SeqCst);
+    over.store(true, sync::Ordering::Release);
     let mark = lease.mark();
-    (mark, application.join().unwrap())
+    let (taken, _deliveries) = application.join().unwrap();
+    (mark, taken)
 }
 
 fn drained(mailbox: &Mailbox) {
@@ -82,19 +85,22 @@ fn taking_before_holding_is_noticed() {
     control("delivery_or_purge::taking_before_holding_is_noticed", &reason, || {
         let Bench { mailbox, lease, .. } = bench();
         let queue = Arc::new(sync::Mutex::new(vec![()]));
-        let over = Arc::new(AtomicBool::new(false));
+        let over = Arc::new(sync::AtomicBool::new(false));
         let application = {
             let (queue, lease, over) = (Arc::clone(&queue), lease.clone(), Arc::clone(&over));
             spawn(move || {
                 let taken = queue.lock().unwrap().pop();
                 let _hold = lease.hold();
-                assert!(taken.is_none() || !over.load(SeqCst), "delivered after the revocation");
+                assert!(
+                    taken.is_none() || !over.load(sync::Ordering::Acquire),
+                    "delivered after the revocation"
+                );
             })
         };
         lease.revoke(Time::ZERO);
         queue.lock().unwrap().clear();
         drained(&mailbox);
-        over.store(true, SeqCst);
+        over.store(true, sync::Ordering::Release);
         application.join().unwrap();
     });
 }

@@ -2,16 +2,14 @@
 //! announcement is finished (SPEC E1, E2, E3).
 
 use std::future::poll_fn;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use handover_machine::{Event, Time, TopicPartition};
 
 use super::check::{Reason, check, control};
 use super::fixture::{LEASE, lease, once};
 use crate::backend::core::{EventGuard, Lease, parts};
-use crate::backend::{block_on, spawn};
-use parts::{EventQueue, Mailbox, events};
+use crate::backend::{block_on, spawn, sync};
+use parts::{Arc, EventQueue, Mailbox, events};
 
 fn assign(queue: &EventQueue, lease: &Lease) {
     let leases = vec![(LEASE, TopicPartition::new("orders", 0))];
@@ -82,19 +80,19 @@ fn handed_over(announced: bool) {
     let (queue, mut events) = events(true);
     assign(&queue, &lease);
     once(|cx| events.poll_next(cx)).flatten().expect("it is queued").done();
-    let finished = Arc::new(AtomicBool::new(false));
+    let finished = Arc::new(sync::AtomicBool::new(false));
     let application = {
         let finished = Arc::clone(&finished);
         spawn(move || {
             let revoking = block_on(events.next()).expect("it is announced");
-            finished.store(true, SeqCst);
+            finished.store(true, sync::Ordering::Release);
             revoking.done();
         })
     };
     revoke(&queue, &lease, announced);
     let mail = block_on(poll_fn(|cx| mailbox.poll_collect(cx)));
     assert!(mail.drained.contains(&LEASE));
-    assert!(finished.load(SeqCst), "handed over before the event was finished");
+    assert!(finished.load(sync::Ordering::Acquire), "handed over before the event was finished");
     application.join().unwrap();
 }
 

@@ -1,13 +1,12 @@
 //! What several models begin with.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
 
 use handover_machine::{Call, LeaseId, Mark, Outcome, Start, TopicPartition};
 
 use crate::backend::core::{Batch, Change, Deliveries, Delivery, Feed, Lease, parts};
-use parts::{Mail, Mailbox, Queue, Resolver, Ticket};
+use parts::{Arc, Mail, Mailbox, Queue, Resolver, Ticket};
 
 pub(crate) const LEASE: LeaseId = LeaseId(1);
 
@@ -28,20 +27,20 @@ pub(crate) fn rejoin() -> Call {
 }
 
 /// A call that the driver has collected: both halves of its ticket.
-pub(crate) fn collected(mailbox: &Arc<Mailbox>) -> (Ticket<Outcome>, Resolver<Outcome>) {
+pub(crate) fn collected(mailbox: &Mailbox) -> (Ticket<Outcome>, Resolver<Outcome>) {
     let ticket = mailbox.call(rejoin());
     let mail = collect(mailbox).expect("the call is there");
     let letter = mail.calls.into_values().next().expect("the call is there");
     (ticket, letter.resolver)
 }
 
-pub(crate) fn lease(mailbox: &Arc<Mailbox>) -> Lease {
-    Lease::new(LEASE, TopicPartition::new("orders", 0), Arc::clone(mailbox))
+pub(crate) fn lease(mailbox: &Mailbox) -> Lease {
+    Lease::new(LEASE, TopicPartition::new("orders", 0), mailbox.clone())
 }
 
 /// A delivery queue with one lease and one batch, 0 to 9, of as many bytes as the budget has.
 pub(crate) struct Bench {
-    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) mailbox: Mailbox,
     pub(crate) lease: Lease,
     pub(crate) queue: Arc<Queue<()>>,
     pub(crate) feed: Feed<()>,
@@ -51,7 +50,7 @@ pub(crate) struct Bench {
 pub(crate) fn bench() -> Bench {
     let mailbox = Mailbox::new();
     let lease = lease(&mailbox);
-    let (queue, mut feed, deliveries) = parts::delivery(10, Arc::clone(&mailbox));
+    let (queue, mut feed, deliveries) = parts::delivery(10, mailbox.clone());
     queue.grant(lease.clone());
     queue.start(LEASE, Start::Committed(Mark::at(0)));
     let Some(Some(Change::Open { position, .. })) = once(|cx| feed.poll_change(cx)) else {
@@ -87,7 +86,7 @@ impl Woken {
 }
 
 impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
+    fn wake(self: std::sync::Arc<Self>) {
         self.0.fetch_add(1, SeqCst);
     }
 }

@@ -2,26 +2,28 @@
 //! be drained (SPEC L3).
 
 use std::future::poll_fn;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use handover_machine::Time;
 
 use super::check::{Reason, check, control};
 use super::fixture::{LEASE, collect, lease};
-use crate::backend::{block_on, core::parts::Mailbox, spawn, sync};
+use crate::backend::core::parts::{Arc, Mailbox};
+use crate::backend::{block_on, spawn, sync};
 
 #[test]
 fn drained_when_the_last_hold_is_gone_and_told_once() {
     check("hold_or_revoke::drained_when_the_last_hold_is_gone_and_told_once", || {
         let mailbox = Mailbox::new();
         let lease = lease(&mailbox);
-        let over = Arc::new(AtomicBool::new(false));
+        let over = Arc::new(sync::AtomicBool::new(false));
         let application = {
             let (lease, over) = (lease.clone(), Arc::clone(&over));
             spawn(move || {
                 let hold = lease.hold();
-                assert!(hold.is_none() || !over.load(SeqCst), "held after it was drained");
+                assert!(
+                    hold.is_none() || !over.load(sync::Ordering::Acquire),
+                    "held after it was drained"
+                );
                 drop(hold);
             })
         };
@@ -29,7 +31,7 @@ fn drained_when_the_last_hold_is_gone_and_told_once() {
         let mail = block_on(poll_fn(|cx| mailbox.poll_collect(cx)));
         assert!(mail.drained.contains(&LEASE));
         assert_eq!(lease.holds(), 0, "held after it was drained");
-        over.store(true, SeqCst);
+        over.store(true, sync::Ordering::Release);
         application.join().unwrap();
         assert!(collect(&mailbox).is_none(), "told twice");
     });
@@ -73,19 +75,19 @@ fn two_words_are_noticed() {
     let reason = Reason::Says("held after it was drained");
     control("hold_or_revoke::two_words_are_noticed", &reason, || {
         let words = Arc::new((sync::AtomicBool::new(false), sync::AtomicU64::new(0)));
-        let over = Arc::new(AtomicBool::new(false));
+        let over = Arc::new(sync::AtomicBool::new(false));
         let application = {
             let (words, over) = (Arc::clone(&words), Arc::clone(&over));
             spawn(move || {
                 if !words.0.load(sync::Ordering::Acquire) {
                     words.1.fetch_add(1, sync::Ordering::AcqRel);
-                    assert!(!over.load(SeqCst), "held after it was drained");
+                    assert!(!over.load(sync::Ordering::Acquire), "held after it was drained");
                 }
             })
         };
         words.0.store(true, sync::Ordering::Release);
         if words.1.load(sync::Ordering::Acquire) == 0 {
-            over.store(true, SeqCst);
+            over.store(true, sync::Ordering::Release);
         }
         application.join().unwrap();
     });

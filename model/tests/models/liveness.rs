@@ -1,16 +1,15 @@
 //! A driver that waits for the application to poll learns of it (SPEC S4, P12).
 
 use std::future::poll_fn;
-use std::sync::Arc;
 
 use super::check::{Reason, check, control};
-use crate::backend::core::parts::{Liveness, Mailbox, Seen};
+use crate::backend::core::parts::{Arc, Liveness, Mailbox, Seen};
 use crate::backend::{block_on, spawn};
 
 /// The driver looks, and unless there was a poll, sleeps until it is nudged.
 fn polled_while(look: impl FnOnce(&Liveness, &mut Seen) -> bool) {
     let mailbox = Mailbox::new();
-    let liveness = Arc::new(Liveness::new(Arc::clone(&mailbox)));
+    let liveness = Arc::new(Liveness::new(mailbox.clone()));
     let application = {
         let liveness = Arc::clone(&liveness);
         spawn(move || liveness.polled(false))

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use handover_machine::Outcome;
@@ -10,14 +9,14 @@ use handover_machine::Outcome;
 use super::check::{Reason, check, control};
 use super::fixture::{collected, rejoin};
 use crate::backend::{block_on, core::parts, spawn, sync};
-use parts::{Mailbox, Resolver, Stopped};
+use parts::{Arc, Mailbox, Resolver, Stopped};
 
 #[test]
 fn a_post_is_collected() {
     check("mailbox::a_post_is_collected", || {
         let mailbox = Mailbox::new();
         let driver = {
-            let mailbox = Arc::clone(&mailbox);
+            let mailbox = mailbox.clone();
             spawn(move || {
                 let mail = block_on(poll_fn(|cx| mailbox.poll_collect(cx)));
                 for letter in mail.calls.into_values() {
@@ -35,7 +34,7 @@ fn a_post_that_meets_the_close_is_stopped() {
     check("mailbox::a_post_that_meets_the_close_is_stopped", || {
         let mailbox = Mailbox::new();
         let driver = {
-            let mailbox = Arc::clone(&mailbox);
+            let mailbox = mailbox.clone();
             spawn(move || mailbox.close(None))
         };
         assert_eq!(block_on(mailbox.call(rejoin())), Err(Stopped));
@@ -57,7 +56,7 @@ fn checking_before_registering_is_noticed() {
             waiting: sync::Mutex::new(None),
         });
         let driver = {
-            let mailbox = Arc::clone(&mailbox);
+            let mailbox = mailbox.clone();
             spawn(move || {
                 block_on(poll_fn(|cx| {
                     if mailbox.mail.lock().unwrap().pop_front().is_some() {
@@ -89,7 +88,7 @@ fn a_flag_apart_from_the_mail_is_noticed() {
             mail: sync::Mutex::new(Vec::new()),
         });
         let driver = {
-            let mailbox = Arc::clone(&mailbox);
+            let mailbox = mailbox.clone();
             spawn(move || {
                 mailbox.open.store(false, sync::Ordering::Release);
                 let left = std::mem::take(&mut *mailbox.mail.lock().unwrap());

@@ -3,10 +3,12 @@
 
 mod check;
 mod fixture;
+mod town;
+mod whole;
 
+// The parts, by two threads.
 mod assignments;
 mod cancel;
-mod close;
 mod delivery_comes_back;
 mod delivery_or_purge;
 mod event_once;
@@ -16,11 +18,15 @@ mod liveness;
 mod lost_wins;
 mod mailbox;
 mod mark_before_drained;
-mod rebalance;
 mod reentrant;
 mod repoll;
 mod room;
 mod seek_voids;
-mod the_seed;
 mod ticket;
-mod town;
+mod wait;
+
+// The whole core, with a coordinator.
+mod close;
+mod rebalance;
+mod the_round;
+mod the_seed;

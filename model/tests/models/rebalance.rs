@@ -8,16 +8,18 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use handover_machine::{Event, PartitionOutcome};
 
-use super::check::{Reason, check_whole, control_whole};
+use super::check::Reason;
 use super::fixture::once;
 use super::town::{Settled, drive, entry, settled};
+use super::whole::{check_whole, control_whole};
 use crate::backend::core::{CallError, Delivery, EventGuard, Handle, Lease};
-use crate::backend::{block_on, spawn};
+use crate::backend::{block_on, spawn, sync};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -136,18 +138,19 @@ fn a_commit_whose_driver_is_forgotten_is_noticed() {
 fn announced_meanwhile(finish: impl FnOnce(EventGuard) + Send + 'static) {
     let Settled { town, mut driver, mut events, deliveries, feed, .. } = settled(true);
     town.begin_rebalance();
+    let finished = Arc::new(sync::AtomicBool::new(false));
     let application = {
-        let town = town.clone();
+        let finished = Arc::clone(&finished);
         spawn(move || {
             let revoking = block_on(events.next()).expect("the hand-over is announced");
             assert!(matches!(revoking.event(), Event::Revoking { .. }));
-            assert!(!town.has_rejoined(), "joined before the event was finished");
+            finished.store(true, sync::Ordering::Release);
             finish(revoking);
         })
     };
     drive(&mut driver, || town.has_rejoined());
-    drop(driver);
-    drop((deliveries, feed));
+    assert!(finished.load(sync::Ordering::Acquire), "joined before the event was finished");
+    drop((driver, deliveries, feed));
     application.join().unwrap();
 }
 

@@ -10,7 +10,7 @@ use super::fixture::{collect, collected, rejoin};
 use crate::backend::{core::parts::Mailbox, spawn};
 
 /// Makes a call and drops it, on the thread and at the moment of the wake-up.
-struct CallsBack(Arc<Mailbox>);
+struct CallsBack(Mailbox);
 
 impl Wake for CallsBack {
     fn wake(self: Arc<Self>) {
@@ -23,7 +23,7 @@ fn a_waker_may_call_back() {
     check("reentrant::a_waker_may_call_back", || {
         let mailbox = Mailbox::new();
         let (mut ticket, resolver) = collected(&mailbox);
-        let waker = Waker::from(Arc::new(CallsBack(Arc::clone(&mailbox))));
+        let waker = Waker::from(Arc::new(CallsBack(mailbox.clone())));
         let mut cx = Context::from_waker(&waker);
         let _ = mailbox.poll_collect(&mut cx);
         let driver = spawn(move || resolver.resolve(Outcome::Done));

@@ -20,9 +20,10 @@ use std::time::Duration;
 
 use handover_machine::{LeaseEnd, PartitionOutcome};
 
-use super::check::{Reason, check, check_whole, control};
+use super::check::{Reason, check, control};
 use super::fixture::once;
 use super::town::{Settled, drive, entry, settled};
+use super::whole::check_whole;
 use crate::backend::core::Handle;
 use crate::backend::{spawn, sync};
 

@@ -142,6 +142,7 @@ pub(crate) struct Settled {
     pub(crate) deliveries: Deliveries<()>,
     /// Kept, so that the queue stays open.
     pub(crate) feed: Feed<()>,
+    pub(crate) assignments: Assignments,
     pub(crate) lease: Lease,
     pub(crate) driver: Driver<Town, ()>,
 }
@@ -171,11 +172,11 @@ pub(crate) fn settled(listen: bool) -> Settled {
         drop(std::mem::replace(&mut events, nobody));
     }
     fill(&mut feed);
-    Settled { town, handle, events, deliveries, feed, lease, driver }
+    Settled { town, handle, events, deliveries, feed, assignments, lease, driver }
 }
 
 /// Runs the assignor, if it is asked for a plan.
-fn plan(assignments: &mut Assignments) -> bool {
+pub(crate) fn plan(assignments: &mut Assignments) -> bool {
     let Some(Some(request)) = once(|cx| assignments.poll_next(cx)) else { return false };
     let topics = [(TOPIC.into(), 1)].into();
     let plan = assign::plan(request.protocol(), request.members(), &topics);
