@@ -36,6 +36,12 @@ pub trait Identities {
     fn subscription(&mut self, bytes: &mut Vec<u8>) {
         let Ok(mut subscription) = Subscription::decode(bytes) else { return };
         self.generation(&mut subscription.generation);
+        // `cooperative-sticky` repeats it in a note of its own.
+        if let Ok(note) = <[u8; 4]>::try_from(&*subscription.user_data) {
+            let mut generation = i32::from_be_bytes(note);
+            self.generation(&mut generation);
+            subscription.user_data = generation.to_be_bytes().to_vec();
+        }
         *bytes = subscription.encode();
     }
 }
