@@ -280,7 +280,7 @@ impl App {
             }
             LeaseChange::Lose(_) => {
                 lease.word = Word::Lost;
-                Ok((None, None))
+                Ok((Some(Fact::Lost(lease.partition)), None))
             }
         }
     }

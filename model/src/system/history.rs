@@ -28,6 +28,8 @@ struct Partition {
     rewound_by: Option<usize>,
     /// That member began to hand over after it, and owes a commit.
     owed: bool,
+    /// Which members have a lease that began to deliver, a bit for each.
+    started: u8,
 }
 
 /// What a member's driver saw.
@@ -35,6 +37,8 @@ struct Partition {
 pub(super) enum Fact {
     /// The hand-over of a lease began.
     Revoking(i32),
+    /// A lease was lost.
+    Lost(i32),
     /// A lease was handed over; the application had done everything below this.
     HandedOver(i32, Option<i64>),
     /// A lease begins to deliver from here.
@@ -63,6 +67,7 @@ impl History {
             handed: 0,
             rewound_by: None,
             owed: false,
+            started: 0,
         };
         History { partitions: vec![partition; partitions as usize], delays }
     }
@@ -111,7 +116,12 @@ impl History {
         match fact {
             Fact::Revoking(partition) => {
                 let known = &mut self.partitions[partition as usize];
-                known.owed |= known.rewound_by == Some(member);
+                let started = known.started & (1 << member) > 0;
+                known.owed |= started && known.rewound_by == Some(member);
+                Ok(())
+            }
+            Fact::Lost(partition) => {
+                self.partitions[partition as usize].started &= !(1 << member);
                 Ok(())
             }
             Fact::HandedOver(partition, done) => self.handed_over(member, partition, done),
@@ -142,6 +152,7 @@ impl History {
             );
             return Err(Violation::new(Property::Mended, what));
         }
+        known.started &= !(1 << member);
         if known.rewound_by.is_none() {
             known.handed = known.handed.max(done);
         }
@@ -162,6 +173,7 @@ impl History {
             known.high = at;
         }
         (known.rewound_by, known.owed) = (None, false);
+        known.started |= 1 << member;
         Ok(())
     }
 
