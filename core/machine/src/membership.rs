@@ -174,8 +174,9 @@ impl Machine {
 
     fn join_request(&self) -> JoinGroup {
         let config = &self.config;
-        let offer = |name: &Name| {
-            Protocol { name: name.clone(), metadata: self.subscription(name).encode() }
+        let offer = |name: &Name| Protocol {
+            name: name.clone(),
+            metadata: self.subscription(name).encode(),
         };
         JoinGroup {
             group: config.group.clone(),
@@ -354,13 +355,15 @@ impl Machine {
     /// The coordinator goes on without us: the leases are lost, and what it still knows of us
     /// is kept, so that nothing of ours holds the group up (SPEC P15).
     pub(crate) fn lose_identity(&mut self, now: Time, verdict: Verdict) {
-        let member = verdict == Verdict::LoseMember;
-        let reason = if member { LossReason::UnknownMember } else { LossReason::IllegalGeneration };
-        self.lose_all(reason);
-        // While a JoinGroup is out, its answer says who we are.
+        // While a JoinGroup is out, its answer alone says who we are. A commit may reach the
+        // coordinator after the rebalance completed and be refused for its old generation
+        // before we hear, on the other lane, that we are in the new one, with all our leases.
         if self.phase == Phase::Joining {
             return;
         }
+        let member = verdict == Verdict::LoseMember;
+        let reason = if member { LossReason::UnknownMember } else { LossReason::IllegalGeneration };
+        self.lose_all(reason);
         if member {
             self.member.id = Name::from("");
         }

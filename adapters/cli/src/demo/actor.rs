@@ -126,13 +126,14 @@ struct Scene {
 }
 
 impl Scene {
-    async fn work(mut self, mut consumer: Consumer) -> Result<(), String> {
+    async fn work(self, mut consumer: Consumer) -> Result<(), String> {
         self.book.entered(self.name, consumer.handle());
         let mut events = consumer.events().ok_or("the consumer has no events")?;
+        let mut ordered = self.ordered.clone();
         loop {
             tokio::select! {
                 biased;
-                _ = self.ordered.wait_for(|order| *order == Order::Leave) => break,
+                _ = ordered.wait_for(|order| *order == Order::Leave) => break,
                 Some(event) = events.next() => self.tell(event),
                 batch = consumer.poll() => match batch.map_err(|error| error.to_string())? {
                     Some(batch) => self.process(&consumer, batch).await?,
@@ -186,7 +187,7 @@ impl Scene {
             let dropped = tokio::time::timeout(Duration::ZERO, commit).await;
             if dropped.is_err() {
                 self.cancel.store(false, Ordering::Relaxed);
-                self.book.cancelled(self.name, begun.elapsed());
+                self.book.cancelled(self.name, &ranges, begun.elapsed());
             }
             return Ok(());
         }

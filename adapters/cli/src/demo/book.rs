@@ -151,9 +151,14 @@ impl Book {
         });
     }
 
-    pub(super) fn cancelled(&self, name: &'static str, took: Duration) {
+    /// A commit was dropped before it was answered. Its records are done, and come again only if
+    /// their partition moves on before a later commit covers them.
+    pub(super) fn cancelled(&self, name: &'static str, ranges: &[(i32, i64)], took: Duration) {
         self.call(name, Call::Commit, took);
-        self.write(|pages| pages.cancelled += 1);
+        self.write(|pages| {
+            pages.cancelled += 1;
+            pages.forgive(name, |partition| ranges.iter().any(|(of, _)| *of == partition));
+        });
     }
 
     /// A commit begun at `begun`, of everything before `until`, was answered.

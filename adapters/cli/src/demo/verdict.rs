@@ -16,7 +16,8 @@ pub(super) struct Verdict {
     processed: u64,
     /// As far as the members know: the sum of the committed offsets.
     committed: u64,
-    /// Processed again by whoever took over from the member that died.
+    /// Processed again by whoever took over from the member that died, or after the cancelled
+    /// commit.
     processed_twice: u64,
     rebalances: u64,
     commits_cancelled: u64,
@@ -96,7 +97,7 @@ impl Verdict {
             println!("    {violation}");
         }
         println!(
-            "processed twice               {} (taken over from the member that died)",
+            "processed twice               {} (after the death and the cancelled commit)",
             self.processed_twice
         );
         println!(

@@ -139,6 +139,29 @@ fn a_heartbeat_of_the_generation_before_says_nothing_about_this_one() {
 }
 
 #[test]
+fn a_commit_refused_for_its_generation_while_joining_costs_no_lease() {
+    for error in [ErrorCode::IllegalGeneration, ErrorCode::UnknownMemberId] {
+        let mut peer = Peer::member(cooperative(), &[t(0)]);
+        let (lease, partition) = peer.leases()[0].clone();
+        peer.call(Call::Rejoin { reason: "a test".into() });
+        let commit = peer.commit(lease, &partition, 4);
+        // The coordinator completed the join first; its answer is still on its way.
+        peer.committed(error);
+        peer.joined(2);
+        peer.synced(&[t(0)]);
+        assert_eq!(peer.leases(), [(lease, partition)], "{error}");
+        while peer.out(Lane::Commit).is_none() {
+            match peer.out(Lane::Control) {
+                Some(_) => peer.beaten(ErrorCode::None),
+                None => peer.wake(),
+            }
+        }
+        peer.committed(ErrorCode::None);
+        assert!(peer.commit_outcome(commit).is_committed());
+    }
+}
+
+#[test]
 fn a_subscription_changed_while_joining_brings_another_round() {
     let mut peer = Peer::new(cooperative());
     peer.subscribe(&["t"]);
