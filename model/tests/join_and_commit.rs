@@ -1,6 +1,8 @@
 //! One deterministic run of the closed system: two members join, one consumes, commits and
 //! leaves, and the other goes on where it stopped.
 
+#![allow(clippy::unwrap_used, reason = "tests state their expectations by unwrapping")]
+
 use handover_model::system::{Action, Deed, Move, Setup, System};
 use handover_world::GroupState;
 

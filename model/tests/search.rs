@@ -1,6 +1,8 @@
 //! The exact search of each named system: nothing is violated, the goal is always reached, and
 //! there are exactly as many states and steps as there were.
 
+#![allow(clippy::unwrap_used, reason = "tests state their expectations by unwrapping")]
+
 use std::collections::HashMap;
 
 use handover_model::configs::{self, Searched};

@@ -1,5 +1,7 @@
 //! The consumer against the embedded broker.
 
+#![allow(clippy::unwrap_used, reason = "tests state their expectations by unwrapping")]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
