@@ -21,8 +21,7 @@ struct Bench {
 
 impl Bench {
     fn new(change: impl FnOnce(&mut ProducerConfig)) -> Bench {
-        let mut config = ProducerConfig::default();
-        config.linger = Duration::ZERO;
+        let mut config = ProducerConfig { linger: Duration::ZERO, ..ProducerConfig::default() };
         change(&mut config);
         let pause = Duration::from_millis(10);
         let mut batcher = Batcher::new(config, (pause, pause));
@@ -216,12 +215,12 @@ fn records_without_a_key_stay_with_a_partition_for_a_batch() {
     let mut bench = Bench::new(|c| c.linger = Duration::from_secs(1));
     let record = NewRecord::to("t").value("v");
     for _ in 0..50 {
-        bench.batcher.append(&record, 4, bench.now).unwrap();
+        let _ = bench.batcher.append(&record, 4, bench.now).unwrap();
     }
     let due = bench.batcher.due(bench.now, |_| Some(0), |_| true, true);
     assert_eq!(due.requests[&0].len(), 1);
     let first = due.requests[&0][0].0.partition;
-    bench.batcher.append(&record, 4, bench.now).unwrap();
+    let _ = bench.batcher.append(&record, 4, bench.now).unwrap();
     let due = bench.batcher.due(bench.now, |_| Some(0), |_| true, true);
     assert_ne!(due.requests[&0][0].0.partition, first);
 }
