@@ -1,9 +1,9 @@
 //! Commits that are let go of while the group rebalances.
 
-use super::{assert_once, judged, wait_for_shares, wait_for_the_rest};
+use super::{assert_once, judged, rebalance, wait_for_shares, wait_for_the_rest};
 use crate::bed::{Bed, LIMIT, Outcome};
 use crate::history::{Cause, Recorder};
-use crate::ours::{Ours, is_committed, rebalances};
+use crate::ours::{Ours, is_committed};
 
 const PARTITIONS: i32 = 6;
 
@@ -16,20 +16,11 @@ pub fn commits_cancelled_in_rebalances(bed: &Bed, rounds: usize) -> Outcome {
     let producer = bed.produce(topic, PARTITIONS, &recorder)?;
     let start = |name: &str| Ours::start(name, bed.consumer(topic, topic), &recorder);
     let members = [start("waits")?, start("cancels")?, start("cancels too")?];
-    let shares: Vec<_> = members.iter().map(|ours| (ours, 2)).collect();
+    let shares: Vec<_> = members.iter().map(|ours| (ours.name(), 2)).collect();
     wait_for_shares(&recorder, &shares)?;
     members[1..].iter().for_each(|ours| ours.cancel_commits(true));
-    for round in 0..rounds {
-        let told = |history: &_| members.each_ref().map(|m| rebalances(history, m.name()));
-        let before = recorder.look(told);
-        // Only the leader's wish makes a coordinator begin a rebalance.
-        let leader = members.iter().find(|ours| ours.handle().status().leader);
-        let leader = leader.ok_or("nobody leads")?;
-        bed.run(leader.handle().enforce_rebalance("a test of cancelled commits"))??;
-        let what = format!("the end of rebalance {round}");
-        recorder.wait(&what, LIMIT, |history| {
-            before.iter().zip(told(history)).all(|(before, now)| now > *before)
-        })?;
+    for _ in 0..rounds {
+        rebalance(bed, &members, &recorder)?;
     }
     members.iter().for_each(|ours| ours.cancel_commits(false));
     producer.finish(bed)?;

@@ -2,9 +2,9 @@
 
 use handover_tokio::machine::Assignor;
 
-use super::{assert_once, judged, wait_for_shares, wait_for_the_rest};
-use crate::bed::{Bed, LIMIT, Outcome};
-use crate::history::{Kind, Recorder};
+use super::{assert_once, judged, wait_for_a_record, wait_for_shares, wait_for_the_rest};
+use crate::bed::{Bed, Outcome};
+use crate::history::Recorder;
 use crate::ours::Ours;
 
 const PARTITIONS: i32 = 6;
@@ -21,30 +21,23 @@ pub fn members_come_and_go(bed: &Bed, assignor: &Assignor) -> Outcome {
         Ours::start(name, builder, &recorder)
     };
     let one = start("one")?;
-    wait_for_shares(&recorder, &[(&one, 6)])?;
+    wait_for_shares(&recorder, &[("one", 6)])?;
     let two = start("two")?;
-    wait_for_shares(&recorder, &[(&one, 3), (&two, 3)])?;
+    wait_for_shares(&recorder, &[("one", 3), ("two", 3)])?;
     let three = start("three")?;
-    wait_for_shares(&recorder, &[(&one, 2), (&two, 2), (&three, 2)])?;
-    wait_for_a_record(&recorder, &three)?;
+    wait_for_shares(&recorder, &[("one", 2), ("two", 2), ("three", 2)])?;
+    wait_for_a_record(&recorder, "three")?;
     assert!(one.stop()?.is_clean());
-    wait_for_shares(&recorder, &[(&two, 3), (&three, 3)])?;
+    wait_for_shares(&recorder, &[("two", 3), ("three", 3)])?;
     let four = start("four")?;
-    wait_for_shares(&recorder, &[(&two, 2), (&three, 2), (&four, 2)])?;
-    wait_for_a_record(&recorder, &four)?;
+    wait_for_shares(&recorder, &[("two", 2), ("three", 2), ("four", 2)])?;
+    wait_for_a_record(&recorder, "four")?;
     assert!(two.stop()?.is_clean());
     assert!(three.stop()?.is_clean());
-    wait_for_shares(&recorder, &[(&four, 6)])?;
+    wait_for_shares(&recorder, &[("four", 6)])?;
     producer.finish(bed)?;
     wait_for_the_rest(&recorder)?;
     assert!(four.stop()?.is_clean());
     assert_once(&judged(&topic, &recorder), &[]);
     Ok(())
-}
-
-fn wait_for_a_record(recorder: &Recorder, ours: &Ours) -> Outcome {
-    let what = format!("a record for {}", ours.name());
-    Ok(recorder.wait(&what, LIMIT, |history| {
-        history.of(ours.name()).any(|event| matches!(event.kind, Kind::Consumed { .. }))
-    })?)
 }
