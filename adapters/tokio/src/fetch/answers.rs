@@ -96,7 +96,13 @@ impl Engine {
 
     /// Somebody else may lead its partitions by now.
     fn unreachable(&mut self, work: &Work, error: &ConnectionError) {
-        tracing::debug!(kind = ?work.kind, %error, "no connection to fetch from");
+        match error {
+            // Such as a batch beyond `max_answer_bytes`: trying again may not help.
+            ConnectionError::Protocol(error) => {
+                tracing::warn!(kind = ?work.kind, %error, "an answer can't be read");
+            }
+            error => tracing::debug!(kind = ?work.kind, %error, "no answer"),
+        }
         self.pace(work.kind, true);
         let led = work.leases.iter().filter_map(|lease| self.partitions.get(lease));
         let topics: BTreeSet<&Name> = led.map(|partition| &partition.name.topic).collect();

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use handover_core::machine::{LeaseId, Name};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::engine::{Engine, Kind, LANES, Lane, Work};
 use super::epochs;
@@ -213,7 +214,7 @@ impl Engine {
                 }
             }
         }
-        let id = self.tasks.spawn(errand).id();
+        let id = self.tasks.spawn(errand.in_current_span()).id();
         self.works.insert(id, Work { errand: number, leases, kind });
     }
 }

@@ -10,6 +10,9 @@ use handover_wire::records::{
     Batch, BatchHeader, BatchReader, ControlMarker, DecodedBatch, MAX_DECOMPRESSED, RecordError,
 };
 
+/// How much is unpacked in one go. Heartbeats may be waiting for the same thread.
+const GO: usize = 256 << 10;
+
 /// What a batch costs beside its records.
 const BATCH_OVERHEAD: usize = 128;
 
@@ -65,14 +68,16 @@ impl Unread {
 
     /// Reads on until `room` is used up: one batch at least, if there is room at all.
     ///
-    /// It lets other tasks run between two batches.
+    /// It lets other tasks run now and then.
     pub(super) async fn read(&mut self, room: &mut usize) -> Reading {
         let mut reading = Reading::default();
+        let mut unpacked = 0;
         while *room > 0 {
             match self.next() {
                 None => break,
                 Some(Ok(piece)) => {
                     *room = room.saturating_sub(piece.bytes());
+                    unpacked += piece.bytes();
                     reading.pieces.push(piece);
                 }
                 Some(Err(error)) => {
@@ -80,7 +85,10 @@ impl Unread {
                     break;
                 }
             }
-            tokio::task::consume_budget().await;
+            if unpacked > GO {
+                unpacked = 0;
+                tokio::task::yield_now().await;
+            }
         }
         // A batch that was cut at its end is left too: it is not read with more room either.
         reading.more = *room == 0 && self.left() > 0;
