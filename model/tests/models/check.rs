@@ -31,7 +31,7 @@ const CONTROL: &str = "HANDOVER_CONTROL";
 
 /// Explores `body` to the end and compares the number of executions.
 pub(crate) fn check(name: impl Into<String>, body: impl Fn() + Send + Sync + 'static) {
-    run(name.into(), |counted| explore(counted), body);
+    run(name.into(), explore, body);
 }
 
 /// Runs a model and compares its number of executions under this name.
