@@ -133,7 +133,7 @@ async fn a_record_at_a_time_can_be_committed_and_the_rest_comes_again() {
     drop(batch);
     let seen = drain(&broker, &mut consumer, 40).await;
     assert!(!seen.contains_key(&(partition.partition, offset)));
-    assert!(seen.contains_key(&(partition.partition, offset + 1)));
+    assert_eq!(seen.len(), 38, "all but the two that are done");
 }
 
 #[tokio::test]
