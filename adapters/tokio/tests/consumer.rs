@@ -75,9 +75,8 @@ async fn two_members_share_and_one_takes_over_what_the_other_leaves() {
             *seen.entry((record.partition(), record.offset())).or_default() += 1;
         }
         assert!(batch.commit().await.unwrap().is_complete());
-        let shared = second.handle().assignment().len() == 2;
-        if shared && !left {
-            assert_eq!(first.handle().assignment().len(), 2);
+        let share = |consumer: &Consumer| consumer.handle().assignment().len() == 2;
+        if !left && share(&first) && share(&second) {
             assert!(first.close(Default::default()).await.unwrap().is_clean());
             left = true;
         }
@@ -92,10 +91,7 @@ async fn a_dropped_batch_comes_again_and_a_dropped_poll_loses_nothing() {
     let broker = broker(40).await;
     let mut consumer = consumer(&broker).build().await.unwrap();
     let first = consumer.poll().await.unwrap().unwrap();
-    let range = |batch: &handover_tokio::Batch| {
-        batch.ranges().map(|(partition, range)| (partition.clone(), range)).collect::<Vec<_>>()
-    };
-    let ranges = range(&first);
+    assert!(!first.is_empty());
     drop(first);
     // A poll that is dropped while it waits has taken nothing.
     let mut polls = 0;
@@ -110,9 +106,11 @@ async fn a_dropped_batch_comes_again_and_a_dropped_poll_loses_nothing() {
         drop(poll);
         tokio::task::yield_now().await;
     };
-    assert_eq!(range(&again)[..ranges.len()], ranges[..]);
+    let taken = again.iter().count();
     assert!(again.commit().await.unwrap().is_complete());
-    drain(&broker, &mut consumer, 40).await;
+    let seen = drain(&broker, &mut consumer, 40).await;
+    assert_eq!(seen.len() + taken, 40);
+    assert!(seen.values().all(|times| *times == 1));
 }
 
 #[tokio::test]
@@ -128,7 +126,8 @@ async fn a_record_at_a_time_can_be_committed_and_the_rest_comes_again() {
     };
     let second = batch.iter().nth(1).unwrap();
     let (partition, offset) = (second.topic_partition().clone(), second.offset());
-    assert!(batch.commit_through(&second).await.unwrap().is_complete());
+    let outcome = batch.commit_through(&second).await.unwrap();
+    assert!(outcome.is_complete(), "{outcome} of {batch:?}");
     assert_eq!(broker.committed("readers")[&partition].offset, offset + 1);
     drop(batch);
     let seen = drain(&broker, &mut consumer, 40).await;

@@ -5,8 +5,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use handover_core::machine::{CommitEntry, CommitTarget, Mark, Name, Time, TopicPartition};
-use handover_core::{CallError, Delivery, Handle, LeaseState};
+use handover_core::machine::{
+    CommitEntry, CommitTarget, Mark, Name, PartitionOutcome, Time, TopicPartition,
+};
+use handover_core::{CallError, Delivery, Handle, LeaseState, Reply};
 use handover_wire::records::{DecodedBatch, Records};
 
 use super::outcome::{Commit, CommitOutcome};
@@ -124,10 +126,11 @@ impl Batch {
         let metadata = metadata.into();
         let pending: Vec<Pending> =
             self.parts.iter().map(|part| part.done_through(part.until - 1)).collect();
-        let (handle, timeout) = (self.handle.clone(), self.timeout);
-        // Released before the answer is awaited: no hand-over waits for this caller.
+        let asked = Asked::new(&self.handle, self.timeout, pending, metadata);
+        // Released once the commit is posted, so that a hand-over finds it before it finds the
+        // batch gone; and before the answer, so that none waits for this caller.
         drop(self);
-        settle(&handle, timeout, pending, metadata).await
+        asked.outcome().await
     }
 
     /// The records up to and including this one are done: commits them. The rest stays out.
@@ -136,7 +139,7 @@ impl Batch {
     /// As [`commit`](Batch::commit).
     pub async fn commit_through(&self, record: &Record<'_>) -> Result<CommitOutcome, CallError> {
         let pending = self.done_until(record);
-        settle(&self.handle, self.timeout, pending, None).await
+        Asked::new(&self.handle, self.timeout, pending, None).outcome().await
     }
 
     /// The records up to and including this one are done, without committing them.
@@ -158,9 +161,10 @@ impl Batch {
     }
 
     fn done_until(&self, record: &Record<'_>) -> Vec<Pending> {
-        let earlier = self.parts.iter().take(record.part).map(|p| p.done_through(p.until - 1));
-        let this = self.parts.get(record.part).map(|part| part.done_through(record.offset()));
-        earlier.chain(this).collect()
+        // In order: of two parts of a partition the later one counts only after the earlier.
+        let earlier = self.parts.iter().take(record.part).map(|part| (part, part.until - 1));
+        let this = self.parts.get(record.part).map(|part| (part, record.offset()));
+        earlier.chain(this).map(|(part, offset)| part.done_through(offset)).collect()
     }
 }
 
@@ -203,45 +207,59 @@ struct Pending {
     mark: Result<Mark, Commit>,
 }
 
-async fn settle(
-    handle: &Handle,
-    timeout: Duration,
+/// A commit that was posted.
+struct Asked {
     pending: Vec<Pending>,
-    metadata: Option<Name>,
-) -> Result<CommitOutcome, CallError> {
-    let mut entries: Vec<CommitEntry> = Vec::new();
-    for part in &pending {
-        let Ok(mark) = part.mark else { continue };
-        // Two deliveries of one lease are one entry: the later one covers the earlier.
-        match entries.iter_mut().find(|entry| entry.target == part.target) {
-            Some(entry) => entry.mark = mark,
-            None => entries.push(CommitEntry {
-                target: part.target.clone(),
-                mark,
-                metadata: metadata.clone(),
-                rewind: false,
-            }),
+    /// None if there was nothing to post.
+    reply: Option<Reply<Vec<(TopicPartition, PartitionOutcome)>>>,
+}
+
+impl Asked {
+    fn new(
+        handle: &Handle,
+        timeout: Duration,
+        pending: Vec<Pending>,
+        metadata: Option<Name>,
+    ) -> Asked {
+        let mut entries: Vec<CommitEntry> = Vec::new();
+        for part in &pending {
+            let Ok(mark) = part.mark else { continue };
+            // Two deliveries of one lease are one entry: the later one covers the earlier.
+            match entries.iter_mut().find(|entry| entry.target == part.target) {
+                Some(entry) => entry.mark = mark,
+                None => entries.push(CommitEntry {
+                    target: part.target.clone(),
+                    mark,
+                    metadata: metadata.clone(),
+                    rewind: false,
+                }),
+            }
         }
+        let reply = (!entries.is_empty()).then(|| handle.commit(entries, timeout));
+        Asked { pending, reply }
     }
-    let answered = match entries.is_empty() {
-        true => Vec::new(),
-        false => handle.commit(entries, timeout).await?,
-    };
-    let mut outcomes: Vec<(TopicPartition, Commit)> = Vec::with_capacity(pending.len());
-    for part in pending {
-        let answer = answered.iter().find(|(partition, _)| *partition == part.partition);
-        let commit = match (part.mark, answer) {
-            (Ok(_), Some((_, outcome))) => Commit::Answered(*outcome),
-            (Err(commit), _) => commit,
-            // One outcome comes for each entry.
-            (Ok(_), None) => continue,
+
+    async fn outcome(self) -> Result<CommitOutcome, CallError> {
+        let answered = match self.reply {
+            Some(reply) => reply.await?,
+            None => Vec::new(),
         };
-        match outcomes.iter_mut().find(|(partition, _)| *partition == part.partition) {
-            Some((_, known)) => *known = commit,
-            None => outcomes.push((part.partition, commit)),
+        let mut outcomes: Vec<(TopicPartition, Commit)> = Vec::with_capacity(self.pending.len());
+        for part in self.pending {
+            let answer = answered.iter().find(|(partition, _)| *partition == part.partition);
+            let commit = match (part.mark, answer) {
+                (Ok(_), Some((_, outcome))) => Commit::Answered(*outcome),
+                (Err(commit), _) => commit,
+                // One outcome comes for each entry.
+                (Ok(_), None) => continue,
+            };
+            match outcomes.iter_mut().find(|(partition, _)| *partition == part.partition) {
+                Some((_, known)) => *known = commit,
+                None => outcomes.push((part.partition, commit)),
+            }
         }
+        Ok(CommitOutcome::new(outcomes))
     }
-    Ok(CommitOutcome::new(outcomes))
 }
 
 impl Drop for Batch {

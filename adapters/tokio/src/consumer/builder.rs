@@ -90,9 +90,12 @@ impl ConsumerBuilder {
         self
     }
 
-    /// The rack of this client (KIP-881).
+    /// The rack of this client: for assignors (KIP-881), and to fetch from a replica that is near
+    /// (KIP-392).
     pub fn rack(mut self, rack: impl Into<Name>) -> Self {
-        self.member.rack = Some(rack.into());
+        let rack = rack.into();
+        self.fetch.rack = Some(rack.to_string());
+        self.member.rack = Some(rack);
         self
     }
 
