@@ -22,7 +22,7 @@ const ROUNDS: usize = 32;
 ///
 /// **Every call resolves, provided the driver is polled or dropped** (SPEC P1). Dropping it stops
 /// the member at once, without leaving the group: every waiting call resolves as
-/// [`Stopped`](crate::Stopped), every lease is lost, every queue ends. A panic in it, as from a
+/// [`Stopped`](crate::CallError::Stopped), every lease is lost, every queue ends. A panic in it, as from a
 /// link, does the same and goes on. To leave in order call [`Handle::close`](crate::Handle::close)
 /// and poll until it is done.
 ///
