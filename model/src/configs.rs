@@ -23,11 +23,11 @@ const fn searched(setup: Setup, states: usize, edges: usize) -> Searched {
 /// All of them.
 pub const ALL: &[Searched] = &[
     searched(EAGER_CLOSES, 656_363, 1_568_029),
-    searched(COOPERATIVE_CLOSES, 454_406, 998_686),
+    searched(COOPERATIVE_CLOSES, 432_307, 954_265),
     searched(EAGER_CUT, 95_966, 229_612),
     searched(COOPERATIVE_CUT, 54_971, 132_316),
     searched(EAGER_BLOCKING, 48_311, 151_159),
-    searched(COOPERATIVE_BLOCKING, 47_222, 150_796),
+    searched(COOPERATIVE_BLOCKING, 37_490, 107_990),
     searched(BLOCKING_CUT, 312_133, 1_092_158),
     searched(STRAGGLER, 385_050, 1_163_151),
     searched(BLOCKING_STRAGGLER, 1_428_221, 6_100_198),
@@ -38,7 +38,7 @@ pub const ALL: &[Searched] = &[
     searched(DELAY, 611_553, 1_900_454),
     searched(LATER, 19_452, 44_622),
     searched(DEADLINES, 2_059_670, 6_687_786),
-    searched(TWO_PARTITIONS, 3_507_046, 9_656_240),
+    searched(TWO_PARTITIONS, 2_357_034, 6_016_070),
     searched(CUT_CLOSES, 3_477_727, 8_969_087),
 ];
 

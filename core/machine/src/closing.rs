@@ -11,7 +11,7 @@ use crate::machine::Machine;
 use crate::membership::Want;
 use crate::{
     Api, Cause, CloseOptions, CloseReport, ErrorCode, Lane, LeaseId, Leave, LeaveGroup,
-    LeaveOutcome, Leaver, Left, Name, Names, Outcome, Phase, Request, TicketId, Time,
+    LeaveOutcome, Leaver, Left, LossReason, Name, Names, Outcome, Phase, Request, TicketId, Time,
     TopicPartition, Verdict, judge,
 };
 
@@ -156,8 +156,10 @@ impl Machine {
         }
     }
 
-    /// No member any more.
+    /// No member any more. What a round gave that was answered while the leave was on its way
+    /// is gone with the membership.
     fn gone(&mut self, leave: LeaveOutcome) {
+        self.lose_all(LossReason::UnknownMember);
         if let Some(closing) = &mut self.closing {
             closing.left = true;
             closing.report.leave = leave;

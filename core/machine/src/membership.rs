@@ -151,6 +151,8 @@ impl Machine {
         let ready = !self.leases.any_revoking()
             && self.coordinator.is_some()
             && self.lanes.is_free(Lane::Join)
+            // A leave that is on its way would end what is joined now, under the same id.
+            && !self.lanes.is_out(|what| *what == What::Leave)
             && self.joining.is_over(tick);
         if !ready {
             return;
