@@ -1,11 +1,12 @@
 //! What several models begin with.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
 
 use handover_machine::{Call, LeaseId, Mark, Outcome, Start, TopicPartition};
 
-use crate::backend::core::{Batch, Change, Deliveries, Delivery, Feed, Lease, parts};
+use crate::backend::core::{Batch, Change, Deliveries, Delivery, Feed, Lease, Position, parts};
 use parts::{Arc, Mail, Mailbox, Queue, Resolver, Ticket};
 
 pub(crate) const LEASE: LeaseId = LeaseId(1);
@@ -56,17 +57,15 @@ pub(crate) fn bench() -> Bench {
     let Some(Some(Change::Open { position, .. })) = once(|cx| feed.poll_change(cx)) else {
         panic!("the lease is opened");
     };
-    let batch = Batch {
-        lease: LEASE,
-        position,
-        first: 0,
-        next: 10,
-        leader_epoch: 1,
-        bytes: 10,
-        payload: (),
-    };
-    feed.push(batch).expect("it is open");
+    feed.push(batch(position, 0..10)).expect("it is open");
     Bench { mailbox, lease, queue, feed, deliveries }
+}
+
+/// Some records of the lease, a byte each.
+pub(crate) fn batch(position: Position, range: Range<i64>) -> Batch<()> {
+    let (first, next) = (range.start, range.end);
+    let bytes = usize::try_from(next - first).expect("it is not empty");
+    Batch { lease: LEASE, position, first, next, leader_epoch: 1, bytes, payload: () }
 }
 
 impl Bench {
