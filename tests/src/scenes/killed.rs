@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{assert_once, judged, wait_for_a_record, wait_for_shares, wait_for_the_rest};
+use super::{LIMIT, assert_once, judged, wait_for_shares, wait_for_the_rest};
 use crate::bed::{Bed, Outcome};
 use crate::history::{Cause, History, Kind, Partition, Recorder};
 use crate::ours::Ours;
@@ -24,7 +24,9 @@ pub fn a_killed_member_is_replaced(bed: &Bed) -> Outcome {
     let dies = Ours::start("dies", mortal, &recorder)?;
     wait_for_shares(&recorder, &[("stays", 2), ("dies", 2)])?;
     dies.cancel_commits(true);
-    wait_for_a_record(&recorder, "dies")?;
+    // More than one batch has: a commit that was under way before is over.
+    let come = |history: &History| consumed_since_a_commit(history, "dies") > 2 * PARTITIONS;
+    recorder.wait("records that are not committed", LIMIT, come)?;
     dies.kill()?;
     wait_for_shares(&recorder, &[("stays", 4)])?;
     producer.finish(bed)?;
@@ -36,6 +38,15 @@ pub fn a_killed_member_is_replaced(bed: &Bed) -> Outcome {
     assert!(unacknowledged > 0, "the dead one had committed everything");
     assert!(verdict.twice_by(Cause::Killed) <= unacknowledged, "{verdict}");
     Ok(())
+}
+
+/// How often a member told of records since it told of a commit.
+fn consumed_since_a_commit(history: &History, member: &str) -> i32 {
+    history.of(member).fold(0, |count, event| match event.kind {
+        Kind::Committed { .. } => 0,
+        Kind::Consumed { .. } => count + 1,
+        _ => count,
+    })
 }
 
 /// How many records a member consumed beyond its last acknowledged commits.
