@@ -11,7 +11,7 @@ use crate::machine::Machine;
 use crate::membership::Want;
 use crate::{
     Api, Cause, CloseOptions, CloseReport, ErrorCode, Lane, LeaseId, Leave, LeaveGroup,
-    LeaveOutcome, Leaver, Left, LossReason, Name, Names, Outcome, Phase, Request, TicketId, Time,
+    LeaveOutcome, Leaver, Left, Name, Names, Outcome, Phase, Request, TicketId, Time,
     TopicPartition, Verdict, judge,
 };
 
@@ -111,6 +111,16 @@ impl Machine {
         {
             let request = Request::LeaveGroup(self.leave_request());
             self.send(tick.now, Lane::Control, request, What::Leave);
+            self.give_up_round();
+        }
+    }
+
+    /// From here on the coordinator may take us for gone: no round that is still answered, and no
+    /// heartbeat, is ours any more. Only the id is kept, until it is certain (SPEC P15).
+    fn give_up_round(&mut self) {
+        self.forget_generation();
+        if self.phase != Phase::Failed {
+            self.set_phase(Phase::Idle);
         }
     }
 
@@ -156,10 +166,8 @@ impl Machine {
         }
     }
 
-    /// No member any more. What a round gave that was answered while the leave was on its way
-    /// is gone with the membership.
+    /// No member any more.
     fn gone(&mut self, leave: LeaveOutcome) {
-        self.lose_all(LossReason::UnknownMember);
         if let Some(closing) = &mut self.closing {
             closing.left = true;
             closing.report.leave = leave;
@@ -167,10 +175,7 @@ impl Machine {
         self.member.id = Name::from("");
         self.rejoin = None;
         self.joining.succeeded();
-        self.forget_generation();
-        if self.phase != Phase::Failed {
-            self.set_phase(Phase::Idle);
-        }
+        self.give_up_round();
     }
 
     /// Closed: when all is done, or at the deadline with a report of what is not.

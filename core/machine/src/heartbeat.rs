@@ -218,6 +218,8 @@ impl Machine {
     pub(crate) fn polled_at(&mut self, now: Time) {
         self.poll_by = now + self.config.max_poll_interval;
         if core::mem::take(&mut self.absent) {
+            // It may have come back before it left, and has no leases all the same.
+            self.want_rejoin("the application polls again");
             self.changed();
         }
     }

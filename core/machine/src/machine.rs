@@ -184,11 +184,12 @@ impl Machine {
             let before = self.revision;
             self.expire(tick);
             self.step_leases(tick);
+            // Before whatever else a member does: who can leave neither syncs nor beats.
+            self.step_leave(tick);
             self.step_membership(tick);
             self.step_discovery(tick);
             self.step_heartbeat(tick);
             self.step_commits(tick);
-            self.step_leave(tick);
             self.step_close(tick);
             if self.revision == before {
                 break;
