@@ -3,6 +3,7 @@
 
 use std::process::ExitCode;
 
+use handover_machine::SessionExpiry;
 use handover_model::system::{Assigns, Setup, Style};
 use handover_model::{configs, explore::search};
 
@@ -51,6 +52,15 @@ fn change(setup: &mut Setup, word: &str) -> Result<(), String> {
         "closes" => setup.closes = number > 0,
         "failures" => setup.assignor = Assigns::Later(few?),
         "cancels" => setup.cancels = few?,
+        "rejoins" => setup.rejoins = few?,
+        "unsubscribes" => setup.unsubscribes = few?,
+        "absences" => setup.absences = few?,
+        "instances" => setup.instances = number > 0,
+        "crashes" => setup.crashes = few?,
+        "lost" if number > 0 => setup.expiry = SessionExpiry::Lost,
+        "keep" if number > 0 => setup.expiry = SessionExpiry::Keep,
+        "poll" => setup.timing.poll = Some(number),
+        "auto" => setup.timing.auto_commit = Some(number),
         "delays" => setup.delays = few?,
         "cuts" => setup.faults.cuts = few?,
         "stalls" => setup.faults.stalls = few?,

@@ -45,6 +45,7 @@ fn words(system: &System<'_>, action: Action) -> String {
         Action::Member(member, Move::Do(deed)) => {
             format!("m{member}: the application does {deed:?}")
         }
+        Action::Crash(member) => format!("m{member}: dies and starts anew"),
         Action::Advance => String::from("time passes"),
         Action::Delay => String::from("time passes while messages are on their way"),
         Action::Network(step) => network(system, step),

@@ -17,8 +17,13 @@ pub(super) struct App {
     pub(super) leases: Vec<Held>,
     pub(super) tickets: Vec<Ticket>,
     next_ticket: u64,
-    /// How many commits may still be cancelled.
+    /// How often it may still do each of these.
     cancels: u8,
+    rejoins: u8,
+    unsubscribes: u8,
+    absences: u8,
+    /// It does not poll for a while.
+    absent: bool,
     /// Whether the member delivers at all.
     pub(super) delivering: bool,
 }
@@ -72,7 +77,7 @@ pub(super) struct Ticket {
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Asked {
-    Subscribe,
+    Done,
     Commit {
         lease: LeaseId,
         partition: i32,
@@ -96,6 +101,14 @@ pub enum Deed {
     Commit(LeaseId),
     /// It waits no longer.
     Cancel(TicketId),
+    /// It asks for a rebalance.
+    Rejoin,
+    /// It unsubscribes.
+    Unsubscribe,
+    /// It stops polling.
+    Tarry,
+    /// It polls again.
+    Return,
     /// It closes.
     Close,
 }
@@ -103,7 +116,7 @@ pub enum Deed {
 impl Deed {
     /// Whether it owes this to the group, so that it happens in the end.
     pub fn is_duty(self) -> bool {
-        matches!(self, Deed::Finish(_))
+        matches!(self, Deed::Finish(_) | Deed::Return)
     }
 }
 
@@ -143,6 +156,10 @@ impl App {
             tickets: Vec::new(),
             next_ticket: 0,
             cancels: setup.cancels,
+            rejoins: setup.rejoins,
+            unsubscribes: setup.unsubscribes,
+            absences: setup.absences,
+            absent: false,
             delivering: true,
         }
     }
@@ -153,7 +170,7 @@ impl App {
         if self.stage == Stage::Away {
             deeds.push(Deed::Subscribe);
         }
-        let open = self.stage == Stage::Subscribed && self.delivering;
+        let open = self.stage == Stage::Subscribed && self.delivering && !self.absent;
         for lease in &self.leases {
             let left = lease.position.is_some_and(|position| position < setup.records);
             if open && left && lease.word == Word::Active && !lease.hold {
@@ -170,10 +187,23 @@ impl App {
             let commits = self.tickets.iter().filter(|t| matches!(t.what, Asked::Commit { .. }));
             deeds.extend(commits.map(|ticket| Deed::Cancel(ticket.id)));
         }
-        if setup.closes && self.stage == Stage::Subscribed {
-            deeds.push(Deed::Close);
+        if self.absent {
+            deeds.push(Deed::Return);
+        }
+        if self.stage == Stage::Subscribed {
+            let whims = [
+                (setup.closes, Deed::Close),
+                (self.rejoins > 0, Deed::Rejoin),
+                (self.unsubscribes > 0, Deed::Unsubscribe),
+                (self.absences > 0 && !self.absent, Deed::Tarry),
+            ];
+            deeds.extend(whims.iter().filter(|(may, _)| *may).map(|(_, deed)| *deed));
         }
         deeds
+    }
+
+    pub(super) fn is_present(&self) -> bool {
+        !self.absent
     }
 
     fn awaits_commit(&self, of: LeaseId) -> bool {
@@ -185,7 +215,7 @@ impl App {
         match deed {
             Deed::Subscribe => {
                 self.stage = Stage::Subscribed;
-                Some(self.call(Asked::Subscribe, Call::Subscribe(vec![Setup::TOPIC.into()])))
+                Some(self.call(Asked::Done, Call::Subscribe(vec![Setup::TOPIC.into()])))
             }
             Deed::Take(id) => {
                 let lease = self.lease_mut(id)?;
@@ -212,6 +242,24 @@ impl App {
             Deed::Cancel(ticket) => {
                 self.cancels -= 1;
                 Some(Input::Cancel(ticket))
+            }
+            Deed::Rejoin => {
+                self.rejoins -= 1;
+                Some(self.call(Asked::Done, Call::Rejoin { reason: "asked for".into() }))
+            }
+            Deed::Unsubscribe => {
+                self.unsubscribes -= 1;
+                self.stage = Stage::Away;
+                Some(self.call(Asked::Done, Call::Subscribe(Vec::new())))
+            }
+            Deed::Tarry => {
+                self.absences -= 1;
+                self.absent = true;
+                None
+            }
+            Deed::Return => {
+                self.absent = false;
+                Some(Input::Polled)
             }
             Deed::Close => {
                 let deadline = span(setup.timing.close);
@@ -334,7 +382,7 @@ impl App {
         };
         let Ticket { what, .. } = self.tickets.remove(place);
         match (what, outcome) {
-            (Asked::Subscribe, Outcome::Done) => Ok(None),
+            (Asked::Done, Outcome::Done) => Ok(None),
             (Asked::Close, Outcome::Closed(_)) => {
                 self.stage = Stage::Closed;
                 Ok(None)

@@ -2,6 +2,7 @@
 
 use handover_machine::PartitionOutcome;
 
+use super::setup::Setup;
 use super::violation::{Property, Violation};
 
 /// The past, as far as it decides whether the next step is right.
@@ -11,6 +12,8 @@ pub struct History {
     partitions: Vec<Partition>,
     /// How often time may still pass although a message could arrive.
     pub(super) delays: u8,
+    /// How many members may still die.
+    pub(super) crashes: u8,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -59,7 +62,7 @@ pub(super) struct Accepted {
 }
 
 impl History {
-    pub(super) fn new(partitions: u32, delays: u8) -> History {
+    pub(super) fn new(setup: &Setup) -> History {
         let partition = Partition {
             owner: None,
             high: -1,
@@ -69,7 +72,8 @@ impl History {
             owed: false,
             started: 0,
         };
-        History { partitions: vec![partition; partitions as usize], delays }
+        let partitions = vec![partition; setup.partitions as usize];
+        History { partitions, delays: setup.delays, crashes: setup.crashes }
     }
 
     /// Whether the committed offset of a partition is what it should be.
@@ -81,6 +85,11 @@ impl History {
     /// A leader's plan was taken: it names the owner of each partition in it.
     pub(super) fn planned(&mut self, partition: i32, member: usize) {
         self.partitions[partition as usize].owner = Some(member);
+    }
+
+    pub(super) fn crashed(&mut self, member: usize) {
+        self.crashes -= 1;
+        self.partitions.iter_mut().for_each(|known| known.started &= !(1 << member));
     }
 
     pub(super) fn accepted(&mut self, commit: Accepted) -> Result<(), Violation> {

@@ -69,13 +69,13 @@ pub(super) struct Effects {
 const NEVER: (Time, Time) = (Time::NEVER, Time::NEVER);
 
 impl Member {
-    pub(super) fn new(setup: &Setup) -> Member {
+    pub(super) fn new(setup: &Setup, index: usize) -> Member {
         let failures = match setup.assignor {
             Assigns::AtOnce => 0,
             Assigns::Later(failures) => failures,
         };
         Member {
-            machine: Machine::new(setup.machine()).renamed(&mut Names::default()),
+            machine: Machine::new(setup.machine(index)).renamed(&mut Names::default()),
             timer: NEVER,
             app: App::new(setup),
             plan: None,
@@ -118,6 +118,12 @@ impl Member {
         let plan = self.plan.take()?;
         let plan = if made { Ok(plan) } else { Err(AssignFailure::Abandoned) };
         Some(Input::Assigned { round: 0, plan })
+    }
+
+    /// Time passed, and the application polls unless it is absent.
+    pub(super) fn polled(&mut self, setup: &Setup) -> Result<Effects, Violation> {
+        let polls = setup.timing.poll.is_some() && self.app.is_present();
+        self.step(setup, polls.then_some(Input::Polled))
     }
 
     /// A request was answered, or never will be.

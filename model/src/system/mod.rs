@@ -31,6 +31,7 @@ pub(crate) use history::History;
 pub(crate) use naming::{Mentions, Naming};
 pub(crate) use view::{ConnectionView, CoordinatorView, MemberView, OutsideView, View};
 
+use app::Stage;
 use history::Accepted;
 use member::Effects;
 
@@ -57,6 +58,8 @@ pub struct System<'s> {
 pub enum Action {
     /// A member does something of its own accord.
     Member(usize, Move),
+    /// A member dies and starts anew; costs one of the crashes.
+    Crash(usize),
     /// Something happens on the network.
     Network(Step),
     /// Time passes until something more may happen.
@@ -82,9 +85,9 @@ impl<'s> System<'s> {
         let coordinator = Coordinator::new(setup.coordinator());
         let mut system = System {
             setup,
-            members: (0..setup.members).map(|_| Member::new(setup)).collect(),
+            members: (0..setup.members).map(|index| Member::new(setup, index)).collect(),
             network: Network::new(coordinator, setup.members, setup.faults),
-            history: History::new(setup.partitions, setup.delays),
+            history: History::new(setup),
         };
         for member in 0..setup.settled {
             system.settle(Action::Member(member, Move::Do(Deed::Subscribe)));
@@ -108,6 +111,11 @@ impl<'s> System<'s> {
             self.network.steps(Time::ZERO).map(Action::Network).collect();
         for (index, member) in self.members.iter().enumerate() {
             actions.extend(member.moves(self.setup).into_iter().map(|m| Action::Member(index, m)));
+        }
+        let alive = |(_, member): &(usize, &Member)| member.app.stage != Stage::Away;
+        if self.history.crashes > 0 {
+            let alive = self.members.iter().enumerate().filter(alive);
+            actions.extend(alive.map(|(member, _)| Action::Crash(member)));
         }
         for (action, delay) in [(Action::Advance, false), (Action::Delay, true)] {
             actions.extend(self.span(delay).map(|_| action));
@@ -160,6 +168,7 @@ impl<'s> System<'s> {
                 let effects = self.members[member].act(self.setup, action)?;
                 self.carry_out(member, effects)
             }
+            Action::Crash(member) => Ok(self.crash(member)),
             Action::Network(step) => self.step(step),
             Action::Advance => self.pass(false),
             Action::Delay => self.pass(true),
@@ -274,7 +283,22 @@ impl<'s> System<'s> {
         self.history.delays -= u8::from(delay);
         self.members.iter_mut().for_each(|member| member.rebase(passed));
         self.network.rebase(passed);
-        Ok(Happened { passed, ..Happened::default() })
+        let mut happened = Happened { passed, ..Happened::default() };
+        for member in 0..self.members.len() {
+            let effects = self.members[member].polled(self.setup)?;
+            let Happened { labels, outputs, .. } = self.carry_out(member, effects)?;
+            happened.labels.extend(labels);
+            happened.outputs.extend(outputs);
+        }
+        Ok(happened)
+    }
+
+    /// A member dies with all that it holds, and starts anew; its connections are closed.
+    fn crash(&mut self, member: usize) -> Happened {
+        self.history.crashed(member);
+        self.network.abandon(member);
+        self.members[member] = Member::new(self.setup, member);
+        Happened::default()
     }
 
     fn span(&self, delay: bool) -> Option<Time> {
@@ -304,7 +328,7 @@ impl Action {
             Action::Member(_, action) => action.is_duty(),
             Action::Network(step) => !step.is_fault(),
             Action::Advance => true,
-            Action::Delay => false,
+            Action::Crash(_) | Action::Delay => false,
         }
     }
 }

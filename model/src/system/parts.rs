@@ -35,6 +35,8 @@ pub enum Site {
     Answer(Line),
     /// A connection breaks, or its member gives up.
     Trouble(Line),
+    /// A member dies.
+    Crash(usize),
     /// The coordinator's timers, its leaving and its coming back.
     Coordinator,
     /// Requests of closed connections.
@@ -50,7 +52,7 @@ impl Site {
         for line in lines(members) {
             sites.extend([Site::Request(line), Site::Answer(line), Site::Trouble(line)]);
         }
-        sites.extend((0..members).map(Site::Member));
+        sites.extend((0..members).flat_map(|member| [Site::Member(member), Site::Crash(member)]));
         sites.extend([Site::Coordinator, Site::Strays, Site::Clock]);
         sites
     }
@@ -59,6 +61,7 @@ impl Site {
     pub fn of(action: Action) -> Site {
         match action {
             Action::Member(member, _) => Site::Member(member),
+            Action::Crash(member) => Site::Crash(member),
             Action::Advance | Action::Delay => Site::Clock,
             Action::Network(step) => match step {
                 Step::Deliver(line) => Site::Request(line),
@@ -94,9 +97,9 @@ impl Site {
                 scope.extend([connection(line), coordinator]);
                 scope.extend(parked);
             }
-            Site::Trouble(line) => {
-                scope.extend([line.member, coordinator, outside]);
-                scope.extend(own(line.member));
+            Site::Trouble(Line { member, .. }) | Site::Crash(member) => {
+                scope.extend([member, coordinator, outside]);
+                scope.extend(own(member));
                 scope.extend(parked);
             }
             Site::Coordinator | Site::Strays => {
@@ -116,6 +119,7 @@ impl Site {
             |line: Line| view.connections[line.member * Lane::ALL.len() + line.lane as usize];
         match self {
             Site::Member(_) => true,
+            Site::Crash(_) => view.history.crashes > 0,
             Site::Request(line) => connection(line).written,
             Site::Answer(line) => connection(line).answered,
             Site::Trouble(line) => {

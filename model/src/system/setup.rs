@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use handover_machine::{Assignor, Config};
+use handover_machine::{Assignor, Config, SessionExpiry};
 use handover_world::{CoordinatorConfig, Faults};
 
 /// A closed system: how many members, what they do, what may go wrong.
@@ -38,6 +38,18 @@ pub struct Setup {
     pub closes: bool,
     /// How many commits of each member may be cancelled.
     pub cancels: u8,
+    /// How often each application asks for a rebalance.
+    pub rejoins: u8,
+    /// How often each application unsubscribes; it may subscribe again.
+    pub unsubscribes: u8,
+    /// How often each application stops polling for a while.
+    pub absences: u8,
+    /// Whether the members are static.
+    pub instances: bool,
+    /// How many members die and start anew.
+    pub crashes: u8,
+    /// What becomes of the leases after a session without an answer.
+    pub expiry: SessionExpiry,
     /// What may go wrong on the connections and with the coordinator.
     pub faults: Faults,
     /// How often time may pass although a message could arrive.
@@ -82,6 +94,10 @@ pub struct Timing {
     pub request: u64,
     /// See [`Config::retry_backoff`].
     pub backoff: (u64, u64),
+    /// See [`Config::max_poll_interval`].
+    pub poll: Option<u64>,
+    /// See [`Config::auto_commit`]; none: at hand-overs alone.
+    pub auto_commit: Option<u64>,
     /// How long a commit may take.
     pub commit: Option<u64>,
     /// How long a close may take.
@@ -140,6 +156,12 @@ impl Setup {
         assignor: Assigns::AtOnce,
         closes: false,
         cancels: 0,
+        rejoins: 0,
+        unsubscribes: 0,
+        absences: 0,
+        instances: false,
+        crashes: 0,
+        expiry: SessionExpiry::Pause,
         faults: NO_FAULTS,
         delays: 0,
         timing: Timing {
@@ -149,6 +171,8 @@ impl Setup {
             drain: 3,
             request: 2,
             backoff: (1, 1),
+            poll: None,
+            auto_commit: None,
             commit: None,
             close: None,
         },
@@ -160,7 +184,7 @@ impl Setup {
     /// The name of the topic.
     pub const TOPIC: &'static str = "t";
 
-    pub(super) fn machine(&self) -> Config {
+    pub(super) fn machine(&self, member: usize) -> Config {
         let Timing { heartbeat, session, rebalance, drain, request, backoff, .. } = self.timing;
         let mut config = Config::new(Setup::GROUP);
         config.assignors = match self.cooperative {
@@ -173,10 +197,10 @@ impl Setup {
         config.drain_timeout = Duration::from_millis(drain);
         config.request_timeout = Duration::from_millis(request);
         config.retry_backoff = (Duration::from_millis(backoff.0), Duration::from_millis(backoff.1));
-        // A poll is always pending.
-        config.max_poll_interval = Duration::MAX;
-        // Marks are committed at hand-overs.
-        config.auto_commit = (self.style == Style::Auto).then_some(Duration::MAX);
+        config.max_poll_interval = span(self.timing.poll);
+        config.auto_commit = (self.style == Style::Auto).then(|| span(self.timing.auto_commit));
+        config.on_session_expiry = self.expiry;
+        config.instance = self.instances.then(|| format!("i{member}").into());
         config
     }
 

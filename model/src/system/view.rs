@@ -73,11 +73,13 @@ impl MemberView {
         let live = app.leases.iter().filter(|lease| lease.is_live());
         let ready = live.clone().filter(|l| l.word == Word::Active && l.position.is_some());
         let steady = match app.stage {
-            Stage::Away | Stage::Closed => true,
+            Stage::Away => status.phase == Phase::Idle,
+            Stage::Closed => true,
             Stage::Closing(_) => false,
             Stage::Subscribed => {
                 status.phase == Phase::Stable
                     && app.delivering
+                    && app.is_present()
                     && app.leases.iter().all(|lease| lease.word == Word::Active || lease.hold)
             }
         };
