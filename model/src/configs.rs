@@ -22,8 +22,8 @@ const fn searched(setup: Setup, states: usize, edges: usize) -> Searched {
 
 /// All of them.
 pub const ALL: &[Searched] = &[
-    searched(EAGER_CLOSES, 656_363, 1_568_029),
-    searched(COOPERATIVE_CLOSES, 432_307, 954_265),
+    searched(EAGER_CLOSES, 607_644, 1_462_945),
+    searched(COOPERATIVE_CLOSES, 387_333, 858_968),
     searched(EAGER_CUT, 95_966, 229_612),
     searched(COOPERATIVE_CUT, 54_971, 132_316),
     searched(EAGER_BLOCKING, 48_311, 151_159),
@@ -37,9 +37,9 @@ pub const ALL: &[Searched] = &[
     searched(LATE_WRITE, 35_109, 95_353),
     searched(DELAY, 611_553, 1_900_454),
     searched(LATER, 19_452, 44_622),
-    searched(DEADLINES, 2_059_670, 6_687_786),
-    searched(TWO_PARTITIONS, 2_357_034, 6_016_070),
-    searched(CUT_CLOSES, 3_477_727, 8_969_087),
+    searched(DEADLINES, 2_614_917, 8_733_418),
+    searched(TWO_PARTITIONS, 1_947_958, 5_048_085),
+    searched(CUT_CLOSES, 2_902_616, 7_714_196),
 ];
 
 /// Two eager members that come and go at any moment.
