@@ -12,7 +12,7 @@
 //! call leaves nothing behind. A lease is handed over in the order drain, commit, give up, and
 //! nothing of it is delivered after that has begun. No lock is held while foreign code runs, so
 //! any method may be called from anywhere. The shared memory and the driver are explored
-//! exhaustively under loom and shuttle, as these very sources.
+//! exhaustively under loom, as these very sources, and under shuttle, which only samples the whole.
 
 pub use handover_machine as machine;
 
